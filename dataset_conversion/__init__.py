@@ -1,0 +1,1 @@
+"""Clinical data into extended nnU-Net datasets."""

@@ -1,0 +1,171 @@
+"""Is everything in place? Each check says what it found, and how to mend what is wrong."""
+
+import os
+import re
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from nnunet_doselo.versions import version_of
+
+PACKAGE = Path(__file__).resolve().parent
+TRAINER_FOLDER = PACKAGE / "nnunet_ext"
+FOLDER_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+TRAINER_VARIABLE = "nnUNet_extTrainer"
+PREDICTOR_VARIABLE = "nnUNet_dose_predictor"
+TRAINER = "nnUNetTrainerDOSELO"
+SEARCH_SECONDS = 300
+SET_IT = 'put the line that `doselo env` prints into your shell profile; in this shell: eval "$(doselo env)"'
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. `fix` is a command or a sentence; empty if `ok`."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def checks() -> list[Check]:
+    """All checks in the order a user mends them; takes seconds, since nnU-Net is asked for the trainer."""
+    return [
+        _python(),
+        _package("nnunetv2"),
+        _package("torch"),
+        _device(),
+        *(_folder(variable) for variable in FOLDER_VARIABLES),
+        _trainer_folder(),
+        _trainer(),
+        _predictor(),
+    ]
+
+
+def environment_line() -> str:
+    """The export for the shell profile: our folder first, then what `nnUNet_extTrainer` names already.
+
+    The package's own folder and those above it are left out: nnU-Net would import every module below them.
+    """
+    others = [path for path in _trainer_paths() if _mistake(path) is None and not _is_ours(path)]
+    value = os.pathsep.join([str(TRAINER_FOLDER), *others])
+    return f'export {TRAINER_VARIABLE}="{_quoted(value)}"'
+
+
+def _quoted(text: str) -> str:
+    """For use between double quotes in a shell."""
+    return re.sub(r'([\\"$`])', r"\\\1", text)
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    needed = metadata.metadata("nnunet-doselo")["Requires-Python"]
+    ok = SpecifierSet(needed).contains(version)
+    return Check("python", ok, version, "" if ok else f"make an environment with Python {needed}")
+
+
+def _package(name: str) -> Check:
+    """The range comes from this package's own requirements."""
+    requirements = map(Requirement, metadata.requires("nnunet-doselo") or [])
+    needed = next(requirement for requirement in requirements if requirement.name == name)
+    found = version_of(name)
+    ok = found != "not installed" and needed.specifier.contains(found, prereleases=True)
+    return Check(name, ok, found, "" if ok else f'pip install "{needed}"')
+
+
+def _device() -> Check:
+    """CUDA, Apple's MPS or the CPU; all will do. A driver's complaint is passed on."""
+    import torch
+
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        has_cuda = torch.cuda.is_available()
+    if has_cuda:
+        return Check("device", True, f"cuda: {torch.cuda.get_device_name(0)}")
+    if torch.backends.mps.is_available():
+        return Check("device", True, "mps: Apple GPU; pass -device mps to nnUNetv2_train and nnUNetv2_predict")
+    note = "cpu: enough to try and to predict, slow to train; pass -device cpu to nnU-Net's commands"
+    return Check("device", True, " ".join([note, *(f"({c.message})" for c in complaints[:1])]))
+
+
+def _folder(variable: str) -> Check:
+    value = os.environ.get(variable)
+    if not value:
+        fix = f'mkdir -p "$HOME/{variable}" && export {variable}="$HOME/{variable}"'
+        return Check(variable, False, "not set", fix)
+    folder = Path(value)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "no such folder"
+        return Check(variable, False, f"{value}: {found}", f'mkdir -p "{_quoted(value)}"')
+    if not os.access(folder, os.W_OK):
+        return Check(variable, False, f"{value}: not writable", f'chmod u+w "{_quoted(value)}"')
+    return Check(variable, True, value)
+
+
+def _trainer_paths() -> list[str]:
+    return [path for path in os.environ.get(TRAINER_VARIABLE, "").split(os.pathsep) if path.strip()]
+
+
+def _is_ours(path: str) -> bool:
+    return Path(path).resolve() == TRAINER_FOLDER
+
+
+def _mistake(path: str) -> str | None:
+    """What is wrong with a path that should have been ours; None for the right one and for anyone else's."""
+    folder = Path(path).resolve()
+    if path.startswith("~"):
+        return f"{path}: nnU-Net does not expand ~"
+    if folder.parent == TRAINER_FOLDER:
+        return f"{path} is a file; name the folder it lies in"
+    if folder == PACKAGE:
+        return f"{path} is the whole package, all of which nnU-Net would import; name its subfolder nnunet_ext"
+    if folder not in PACKAGE.parents:
+        return None
+    where = "the repository's root" if (folder / "pyproject.toml").exists() else "a folder above the package"
+    return f"{path} is {where}, all of which nnU-Net would import; name the package's folder nnunet_ext"
+
+
+def _trainer_folder() -> Check:
+    paths = _trainer_paths()
+    mistakes = [mistake for path in paths if (mistake := _mistake(path))]
+    if mistakes:
+        return Check(TRAINER_VARIABLE, False, "; ".join(mistakes), SET_IT)
+    value = os.pathsep.join(paths)
+    if any(_is_ours(path) for path in paths):
+        return Check(TRAINER_VARIABLE, True, value)
+    found = f"{value}: not the folder of this installation" if paths else "not set"
+    return Check(TRAINER_VARIABLE, False, found, SET_IT)
+
+
+def _trainer() -> Check:
+    """nnU-Net looks the trainer up itself, in a fresh process with this environment."""
+    name = f"trainer {TRAINER}"
+    ask = f"from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name as find; find({TRAINER!r})"
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-c", ask], capture_output=True, text=True, timeout=SEARCH_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        found = f"nnU-Net did not find it within {SEARCH_SECONDS} s"
+        return Check(name, False, found, f"name a small folder in {TRAINER_VARIABLE}; {SET_IT}")
+    if answer.returncode == 0:
+        return Check(name, True, "found by nnU-Net")
+    lines = answer.stderr.strip().splitlines() or [f"nnU-Net ended with status {answer.returncode}"]
+    return Check(name, False, lines[-1], SET_IT)
+
+
+def _predictor() -> Check:
+    name = f"dose predictor ({PREDICTOR_VARIABLE})"
+    value = os.environ.get(PREDICTOR_VARIABLE)
+    if not value:
+        return Check(name, True, "not set: each dataset's own is used, nnUNet_preprocessed/DATASET/dose_predictor.ts")
+    if Path(value).is_file():
+        return Check(name, True, value)
+    fix = f"unset {PREDICTOR_VARIABLE}, or set it to a file that `doselo train-predictor` wrote"
+    return Check(name, False, f"{value}: no such file", fix)

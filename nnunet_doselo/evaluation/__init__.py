@@ -1,0 +1,1 @@
+"""Scores of doses and contours, reports of them, and pictures. Needs neither torch nor nnunetv2."""

@@ -1,0 +1,94 @@
+"""How far one contour is from another. Masks (Z, Y, X), non-zero inside; spacing (z, y, x) in mm."""
+
+import numpy as np
+import surface_distance
+from scipy import ndimage
+
+from nnunet_doselo.versions import version_of
+
+from .dose_metrics import require_same_shape
+
+CC_PER_MM3 = 1e-3
+FAR_MM = 20.0
+
+
+def surface_library() -> str:
+    """Name and version of the library behind `hd95_mm`, for reports: libraries differ in what a surface is."""
+    return f"surface-distance {version_of('surface-distance')}"
+
+
+def dice(reference: np.ndarray, evaluated: np.ndarray) -> float:
+    """Dice coefficient of the volumes, in [0, 1]: 2 |A and B| / (|A| + |B|).
+
+    Returns
+    -------
+    0 if one mask is empty, NaN if both are.
+
+    Raises
+    ------
+    DoseloError: shapes differ.
+    """
+    reference, evaluated = _masks(reference, evaluated)
+    total = np.count_nonzero(reference) + np.count_nonzero(evaluated)
+    return 2 * np.count_nonzero(reference & evaluated) / total if total else float("nan")
+
+
+def hd95_mm(reference: np.ndarray, evaluated: np.ndarray, spacing_mm: tuple[float, ...]) -> float:
+    """95th percentile of the distance between the surfaces, the larger of the two directions, in mm.
+
+    Surfaces run through voxel corners and each element weighs as much as its area (`surface_library()`), so a
+    shift of n voxels is n spacings, and a thin slice counts for less than a thick one.
+
+    Parameters
+    ----------
+    reference, evaluated: (Z, Y, X).
+    spacing_mm: (z, y, x).
+
+    Returns
+    -------
+    NaN if either mask is empty: a distance to nothing has no value. Say so in the report.
+
+    Raises
+    ------
+    DoseloError: shapes differ.
+    """
+    reference, evaluated = _masks(reference, evaluated)
+    # the library answers an empty mask with np.Inf, which numpy 2 has removed (AttributeError)
+    if not (reference.any() and evaluated.any()):
+        return float("nan")
+    distances = surface_distance.compute_surface_distances(reference, evaluated, spacing_mm)
+    return float(surface_distance.compute_robust_hausdorff(distances, 95))
+
+
+def false_positive_cc_beyond(
+    reference: np.ndarray, evaluated: np.ndarray, spacing_mm: tuple[float, ...], distance_mm: float = FAR_MM
+) -> float:
+    """Volume of `evaluated` that lies farther than `distance_mm` from `reference`: the islands that cost dose.
+
+    Parameters
+    ----------
+    reference, evaluated: (Z, Y, X).
+    spacing_mm: (z, y, x).
+    distance_mm: between voxel centres; a voxel at exactly this distance does not count.
+
+    Returns
+    -------
+    Cubic centimetres; 0 if `evaluated` is empty, NaN if `reference` is.
+
+    Raises
+    ------
+    DoseloError: shapes differ.
+    """
+    reference, evaluated = _masks(reference, evaluated)
+    if not reference.any():
+        return float("nan")
+    # the distance transform is dear, and nothing outside both masks matters
+    (box,) = ndimage.find_objects((reference | evaluated).astype(np.uint8))
+    to_reference_mm = ndimage.distance_transform_edt(~reference[box], sampling=spacing_mm)
+    far = evaluated[box] & (to_reference_mm > distance_mm)
+    return float(np.count_nonzero(far) * np.prod(spacing_mm) * CC_PER_MM3)
+
+
+def _masks(reference: np.ndarray, evaluated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    require_same_shape(reference=reference, evaluated=evaluated)
+    return np.asarray(reference, bool), np.asarray(evaluated, bool)

@@ -1,0 +1,1 @@
+"""Losses: the voxel term, the dose term, and their sum."""

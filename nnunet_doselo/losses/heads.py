@@ -1,0 +1,72 @@
+"""How the network's output channels stand for labels, regions and an ignore label: nnU-Net's three kinds of truth."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from nnunet_doselo.predictor.inputs import at_least_single
+
+Logits = Float[Tensor, "batch heads *space"]
+# an integer label map (one channel), or one boolean channel a region (and a last one for ignore)
+Truth = Tensor
+Foreground = Float[Tensor, "batch foreground *space"]
+Valid = Bool[Tensor, "batch 1 *space"]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What each foreground channel means.
+
+    Parameters
+    ----------
+    fractions: prescribed dose / Rx of each foreground label or region, in channel order; 0 for what is no target.
+    regions: True if channels are overlapping regions with a sigmoid each; False for softmax with background first.
+    ignore_label: the label value left out of every term, or None. With regions the last truth channel marks it.
+    """
+
+    fractions: tuple[float, ...]
+    regions: bool = False
+    ignore_label: int | None = None
+
+    def logits(self, output: Logits) -> Foreground:
+        """Log odds of each foreground label against everything else; z1 - z0 where there are two channels."""
+        if self.regions:
+            return output
+        channels = range(output.shape[1])
+        against = [[c for c in channels if c != k] for k in channels[1:]]
+        odds = [output[:, k] - output[:, rest].logsumexp(1) for k, rest in zip(channels[1:], against, strict=True)]
+        return torch.stack(odds, dim=1)
+
+    def probabilities(self, output: Logits) -> Foreground:
+        """Probability of each foreground label or region, float32."""
+        output = at_least_single(output)
+        return output.sigmoid() if self.regions else output.softmax(1)[:, 1:]
+
+    def decisions(self, output: Logits) -> Foreground:
+        """What nnU-Net would write: 1 for the winning label, or for regions above one half."""
+        if self.regions:
+            return (output > 0).float()
+        winner = output.argmax(1, keepdim=True)
+        return torch.cat([(winner == k).float() for k in range(1, output.shape[1])], dim=1)
+
+    def truth(self, truth: Truth) -> Foreground:
+        """Truth of each foreground channel, 0 or 1; 0 in ignored voxels."""
+        if self.regions:
+            marked = truth[:, : len(self.fractions)].bool()
+        else:
+            marked = torch.cat([truth == k for k in range(1, len(self.fractions) + 1)], dim=1)
+        return (marked & self.valid(truth)).float()
+
+    def valid(self, truth: Truth) -> Valid:
+        """False in ignored voxels."""
+        if self.ignore_label is None:
+            return torch.ones_like(truth[:, :1], dtype=torch.bool)
+        return ~truth[:, -1:].bool() if self.regions else truth[:, :1] != self.ignore_label
+
+    def prescription(self, foreground: Foreground) -> Float[Tensor, "batch 1 *space"]:
+        """Prescribed dose / Rx: the sum over labels, the highest among regions (which overlap)."""
+        shape = (1, -1, *[1] * (foreground.ndim - 2))
+        doses = foreground * torch.tensor(self.fractions, dtype=foreground.dtype, device=foreground.device).view(shape)
+        return doses.amax(1, keepdim=True) if self.regions else doses.sum(1, keepdim=True)

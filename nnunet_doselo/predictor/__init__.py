@@ -1,0 +1,1 @@
+"""The dose predictor: network, inputs, and the frozen artifact that trainers call."""

@@ -1,0 +1,179 @@
+"""The dose predictor as a file: TorchScript for callers, safetensors for the weights, one JSON card in both.
+
+TorchScript is deprecated since torch 2.11 and warns on every call; this module owns these warnings. Loading never
+unpickles, but a TorchScript file is a program: `FrozenPredictor.sha256` says which one ran.
+"""
+
+import dataclasses
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.guidance import DoseGuidance
+from nnunet_doselo.hashing import sha256_of
+from nnunet_doselo.predictor.network import DosePredictor, NetworkSettings
+
+FORMAT_VERSION = 1
+FILE_NAME = "dose_predictor.ts"
+ENVIRONMENT_VARIABLE = "nnUNet_dose_predictor"
+AXIAL_2D = "axial 2d"
+_CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class PredictorCard:
+    """What a predictor is, what it was trained on, and how far to trust it."""
+
+    spacing_mm: tuple[float, float]
+    oars: dict[str, int]
+    target_gy: dict[str, float]
+    hu_window: tuple[float, float]
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    training_data_sha256: str
+    validation: dict[str, Any]
+    versions: dict[str, str]
+    sensitivity: dict[str, Any] | None = None
+    axes: str = AXIAL_2D
+    format_version: int = FORMAT_VERSION
+    licence: str = "the weights carry the licence of the data they were trained on; not a medical device"
+
+    @property
+    def guidance(self) -> DoseGuidance:
+        return DoseGuidance(self.target_gy, self.oars)
+
+    @property
+    def network_settings(self) -> NetworkSettings:
+        guidance = self.guidance
+        return NetworkSettings(
+            tuple(guidance.organ_labels), guidance.prescription_gy, self.first, self.second, self.hu_window
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: Path) -> "PredictorCard":
+        """Raises DoseloError if there is no card, or one of another format version."""
+        try:
+            content = json.loads(text)
+            version = content["format_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DoseloError(f"{where}: no dose predictor of this project, its card is missing") from error
+        if version != FORMAT_VERSION:
+            raise DoseloError(
+                f"{where}: dose predictor of format {version}, this version reads format {FORMAT_VERSION}; "
+                "export it again with `doselo train-predictor --resume`, or install the version that wrote it"
+            )
+        tuples = ("spacing_mm", "hu_window", "first", "second")
+        try:
+            fields: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in content.items()}
+            return cls(**fields)
+        except TypeError as error:
+            raise DoseloError(f"{where}: its card is damaged ({error})") from error
+
+
+@dataclass(frozen=True)
+class FrozenPredictor:
+    """A loaded artifact, in evaluation mode, without trainable weights."""
+
+    module: torch.jit.ScriptModule
+    card: PredictorCard
+    sha256: str
+    path: Path
+
+    def __call__(self, target: Tensor, oars: Tensor, ct: Tensor) -> Tensor:
+        """Dose in Gy, (B, 1, Y, X) float32; see `DosePredictor.forward`."""
+        return self.module(target, oars, ct)
+
+
+def save_predictor(network: DosePredictor, card: PredictorCard, path: Path) -> Path:
+    """Freeze `network` into `path` (.ts) and write its weights beside it (.safetensors); files appear whole."""
+    network = network.cpu().eval().requires_grad_(False)
+    state = {key: value.contiguous() for key, value in network.state_dict().items()}
+    with _without_deprecation(), torch.no_grad():
+        frozen = torch.jit.freeze(torch.jit.script(network))
+        with _all_or_nothing(path) as script, _all_or_nothing(path.with_suffix(".safetensors")) as weights:
+            torch.jit.save(frozen, str(script), _extra_files={_CARD: card.to_json()})
+            save_file(state, weights, metadata={_CARD: card.to_json()})
+    return path
+
+
+def load_predictor(path: Path, device: torch.device | str = "cpu") -> FrozenPredictor:
+    """Load the TorchScript artifact.
+
+    Raises
+    ------
+    DoseloError: the file is missing, unreadable, or carries no card of this format.
+    """
+    extra = {_CARD: ""}
+    try:
+        with _without_deprecation():
+            module = torch.jit.load(str(path), map_location=device, _extra_files=extra)
+    except (RuntimeError, ValueError) as error:
+        reason = "not a TorchScript file" if path.exists() else "no such file"
+        raise DoseloError(f"{path}: {reason}; make one with `doselo train-predictor DATASET`") from error
+    return FrozenPredictor(module, PredictorCard.from_json(extra[_CARD], path), sha256_of(path), path)
+
+
+def load_network(path: Path) -> tuple[DosePredictor, PredictorCard]:
+    """Rebuild the trainable network from the safetensors file beside an artifact (or given itself)."""
+    file = path.with_suffix(".safetensors")
+    try:
+        with safe_open(file, framework="pt") as weights:
+            card = PredictorCard.from_json((weights.metadata() or {}).get(_CARD, ""), file)
+            state = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise DoseloError(f"{file}: no readable weights ({error})") from error
+    network = DosePredictor(card.network_settings)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise DoseloError(f"{file}: weights do not fit the network on their card ({error})") from error
+    return network.eval(), card
+
+
+def find_predictor(preprocessed_dataset: Path) -> Path:
+    """The predictor that a dataset uses: the environment variable first, then the dataset's own folder.
+
+    Raises
+    ------
+    DoseloError: there is none, naming both places.
+    """
+    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    path = Path(named) if named else preprocessed_dataset / FILE_NAME
+    if not path.is_file():
+        raise DoseloError(
+            f"no dose predictor: {ENVIRONMENT_VARIABLE} is {named or 'not set'}, and the dataset's own would be "
+            f"{preprocessed_dataset / FILE_NAME}; make one with `doselo train-predictor DATASET`, or set the variable"
+        )
+    return path
+
+
+@contextmanager
+def _without_deprecation() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\..*deprecated.*")
+        yield
+
+
+@contextmanager
+def _all_or_nothing(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,46 @@
+"""What the dose network sees: CT, target and organs as channels. Scriptable: plain tensors and numbers only."""
+
+import torch
+from torch import Tensor
+
+from nnunet_doselo.geometry import TISSUE_HU
+
+
+def encode(target: Tensor, oars: Tensor, ct: Tensor, organ_labels: Tensor, hu_low: float, hu_high: float) -> Tensor:
+    """Stack the network's channels.
+
+    Parameters
+    ----------
+    target: (B, 1, *S) prescribed dose / Rx, in [0, 1]; gradients pass through.
+    oars: (B, 1, *S) integer organ labels (of any dtype).
+    ct: (B, 1, *S) HU, cut to [hu_low, hu_high] and scaled to [0, 1]: air is 0, and so is any padding.
+    organ_labels: (K,) label values, one channel each.
+
+    Returns
+    -------
+    (B, 2 + K, *S), in the dtype of `target`: CT, target, organs.
+    """
+    ct_scaled = ((ct - hu_low) / (hu_high - hu_low)).clamp(0.0, 1.0).to(target.dtype)
+    shape = [1, -1] + [1] * (target.dim() - 2)
+    organs = (oars == organ_labels.view(shape)).to(target.dtype)
+    return torch.cat([ct_scaled, target, organs], dim=1)
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Half precision (under autocast) to float32; float32 and float64 stay."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def body_mask(ct: Tensor, tissue_hu: float = float(TISSUE_HU)) -> Tensor:
+    """Voxels between tissue on both sides, along both in-plane axes; the twin of `geometry.body_mask`.
+
+    ct: (..., Y, X) HU. Returns a boolean tensor of the same shape.
+    """
+    tissue = (ct > tissue_hu).to(torch.int32)
+    return _between(tissue, -1) & _between(tissue, -2)
+
+
+def _between(tissue: Tensor, dim: int) -> Tensor:
+    before = tissue.cumsum(dim) > 0
+    after = tissue.flip([dim]).cumsum(dim).flip([dim]) > 0
+    return before & after

@@ -1,0 +1,205 @@
+"""nnU-Net's trainers with dose guidance: hooks only, each calls nnU-Net's own and adds what the dose term needs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.collate_outputs import collate_outputs
+from torch import nn
+
+from nnunet_doselo.data.context import ContextFolder
+from nnunet_doselo.data.dataset import DatasetWithContext
+from nnunet_doselo.data.transforms import split_batch, with_context
+from nnunet_doselo.dataset_folder import raw_dataset
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.guidance import DoseGuidance
+from nnunet_doselo.losses.compound import DoseGuidedLoss
+from nnunet_doselo.losses.dose_guidance import DoseSegmentationLoss
+from nnunet_doselo.losses.heads import Heads
+from nnunet_doselo.losses.voxel import BinaryCrossEntropy
+from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.preconditions import require_axial_2d, require_fitting_predictor
+from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
+from nnunet_doselo.settings import BASES, TrainerSettings, parse_trainer_name
+
+LOGGED = ("voxel_loss", "dose_term", "dose_rms_gy")
+
+
+class nnUNetTrainerBCE(nnUNetTrainer):
+    """Binary cross-entropy in place of nnU-Net's loss: what dose guidance is added to, and measured against."""
+
+    settings: TrainerSettings = BASES["nnUNetTrainerBCE"]
+
+    # nnU-Net reads this signature and looks every name up in its own __init__: it must stay as it is there
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        if self.settings.num_epochs is not None:
+            self.num_epochs = self.settings.num_epochs
+        if self.settings.iterations_per_epoch is not None:
+            self.num_iterations_per_epoch = self.settings.iterations_per_epoch
+            self.num_val_iterations_per_epoch = max(1, self.settings.iterations_per_epoch // 5)
+
+    def _build_loss(self) -> nn.Module:
+        loss = super()._build_loss()
+        if not self.settings.binary_cross_entropy:
+            return loss
+        voxel = BinaryCrossEntropy(self._heads())
+        if isinstance(loss, DeepSupervisionWrapper):
+            loss.loss = voxel
+            return loss
+        return voxel
+
+    def _heads(self) -> Heads:
+        """The network's foreground channels; none carries dose in a dataset without dose guidance."""
+        names = [name for name in self.dataset_json["labels"] if name not in ("background", "ignore")]
+        prescribed = self.dataset_json.get("dose_guidance", {}).get("target_gy", {})
+        fractions = tuple(prescribed.get(name, 0.0) / max(prescribed.values(), default=1.0) for name in names)
+        return Heads(fractions, self.label_manager.has_regions, self.label_manager.ignore_label)
+
+
+class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
+    """BCE + lambda * L_DSL: the network is told how the dose planned on its contour would differ (paper, eq. 4)."""
+
+    settings = BASES["nnUNetTrainerDOSELO"]
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        for key in (f"{phase}_{name}" for phase in ("train", "val") for name in LOGGED):
+            self.logger.local_logger.my_fantastic_logging[key] = []
+
+    def _build_loss(self) -> nn.Module:
+        return DoseGuidedLoss(super()._build_loss(), self.settings.dose_weight or 0.0)
+
+    def on_train_start(self) -> None:
+        self._attach_dose_loss()
+        super().on_train_start()
+
+    def _attach_dose_loss(self) -> None:
+        """Check everything that dose guidance needs, before anything is trained."""
+        guidance = DoseGuidance.from_dataset_json(self.dataset_json, self.plans_manager.dataset_name)
+        require_axial_2d(self.plans_manager, self.configuration_manager, self.configuration_name)
+        predictor = load_predictor(find_predictor(Path(self.preprocessed_dataset_folder_base)), self.device)
+        require_fitting_predictor(predictor.card, guidance, str(predictor.path))
+        self._record(predictor)
+        self.context = ContextFolder(
+            raw_dataset(self.plans_manager.dataset_name),
+            Path(self.preprocessed_dataset_folder),
+            self.plans_manager.plans,
+            self.configuration_name,
+        )
+        if not self.was_initialized:
+            self.initialize()
+        self.loss.dose_loss = DoseSegmentationLoss(
+            predictor,
+            self._heads(),
+            guidance.prescription_gy,
+            self.configuration_manager.spacing,
+            predictor.card.spacing_mm,
+            hard=self.settings.straight_through,
+        )
+
+    def _record(self, predictor: FrozenPredictor) -> None:
+        """Name the predictor in the log and in every checkpoint; a resumed run must go on with the same one."""
+        before = self.my_init_kwargs.get("dose_predictor_sha256", predictor.sha256)
+        if before != predictor.sha256:
+            raise DoseloError(
+                f"{predictor.path}: SHA-256 {predictor.sha256}, but this run was started with the predictor {before}; "
+                "put that one back, or start a new run"
+            )
+        self.my_init_kwargs["dose_predictor_sha256"] = predictor.sha256
+        self.print_to_log_file(f"Dose predictor {predictor.path}, SHA-256 {predictor.sha256}")
+        self.print_to_log_file(f"Its error on cases it had not seen: {predictor.card.validation}; {self.settings}")
+
+    def get_tr_and_val_datasets(self) -> tuple[DatasetWithContext, DatasetWithContext]:
+        training, validation = super().get_tr_and_val_datasets()
+        if self.local_rank == 0:
+            self.context.build([*training.identifiers, *validation.identifiers], processes=default_processes())
+        if self.is_ddp:
+            torch.distributed.barrier()
+        folder = self.context.folder
+        return DatasetWithContext(training, folder), DatasetWithContext(validation, folder)
+
+    @staticmethod
+    def get_training_transforms(*args: Any, **kwargs: Any) -> BasicTransform:
+        return with_context(nnUNetTrainer.get_training_transforms(*args, **kwargs))
+
+    @staticmethod
+    def get_validation_transforms(*args: Any, **kwargs: Any) -> BasicTransform:
+        return with_context(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
+
+    def train_step(self, batch: dict) -> dict:
+        image, oars, ct_hu = split_batch(batch["data"].to(self.device, non_blocking=True))
+        with self.loss.context(oars, ct_hu):
+            result = super().train_step({**batch, "data": image})
+        return {**result, **self._terms()}
+
+    def validation_step(self, batch: dict) -> dict:
+        image, oars, ct_hu = split_batch(batch["data"].to(self.device, non_blocking=True))
+        with self.loss.context(oars, ct_hu):
+            result = super().validation_step({**batch, "data": image})
+        return {**result, **self._terms()}
+
+    def _terms(self) -> dict[str, np.ndarray]:
+        return {f"{name}_term": value.cpu().numpy() for name, value in self.loss.terms.items()}
+
+    def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
+        super().on_train_epoch_end(train_outputs)
+        self._log_terms("train", train_outputs)
+
+    def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
+        super().on_validation_epoch_end(val_outputs)
+        self._log_terms("val", val_outputs)
+
+    def _log_terms(self, phase: str, outputs: list[dict]) -> None:
+        """Both terms on their own, and the dose term as root mean square in Gy."""
+        collated = collate_outputs(outputs)
+        voxel, dose = (float(np.mean(collated[f"{name}_term"])) for name in ("voxel", "dose"))
+        rms_gy = dose**0.5 * self.loss.dose_loss.prescription_gy
+        for name, value in zip(LOGGED, (voxel, dose, rms_gy), strict=True):
+            self.logger.log(f"{phase}_{name}", value, self.current_epoch)
+        self.print_to_log_file(f"{phase}: voxel loss {voxel:.4f}, dose term {dose:.5f} (RMS {rms_gy:.2f} Gy)")
+
+
+class nnUNetTrainerDOSELO_DiceCE(nnUNetTrainerDOSELO):
+    """nnU-Net's own loss + lambda * L_DSL."""
+
+    settings = BASES["nnUNetTrainerDOSELO_DiceCE"]
+
+
+_CLASSES: dict[str, type[nnUNetTrainerBCE]] = {
+    cls.__name__: cls for cls in (nnUNetTrainerBCE, nnUNetTrainerDOSELO, nnUNetTrainerDOSELO_DiceCE)
+}
+
+
+def trainer_class(name: str) -> type[nnUNetTrainerBCE] | None:
+    """The trainer of that name, made on demand if it carries suffixes; None if the name is none of ours.
+
+    Raises
+    ------
+    DoseloError: one of ours with a suffix that means nothing.
+    """
+    parsed = parse_trainer_name(name)
+    if parsed is None:
+        return None
+    base, settings = parsed
+    if name not in _CLASSES:
+        _CLASSES[name] = type(name, (_CLASSES[base],), {"settings": settings, "__module__": __name__})
+    return _CLASSES[name]

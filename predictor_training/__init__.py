@@ -1,0 +1,1 @@
+"""Training of the dose predictor: data, loop, validation and export."""

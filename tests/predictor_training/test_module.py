@@ -1,0 +1,123 @@
+"""The loop's arithmetic by hand."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nnunet_doselo.predictor.network import NetworkSettings
+from nnunet_doselo.predictor_training.module import (
+    DosePredictorModule,
+    masked_mean_absolute,
+    masked_mean_square,
+    warm_up_then_cosine,
+)
+
+SETTINGS = NetworkSettings((1,), 60.0, first=(4, 4), second=(4, 4))
+
+
+def test_masked_means_by_hand() -> None:
+    reference, evaluated = torch.tensor([[1.0, 2.0, 3.0, 9.0]]), torch.tensor([[1.0, 4.0, 0.0, 0.0]])
+    counts = torch.tensor([[True, True, True, False]])
+    assert float(masked_mean_square(reference, evaluated, counts)) == pytest.approx((0 + 4 + 9) / 3)
+    assert float(masked_mean_absolute(reference, evaluated, counts)) == pytest.approx((0 + 2 + 3) / 3)
+
+
+def test_where_nothing_counts_the_loss_is_0_and_so_is_its_gradient() -> None:
+    evaluated = torch.full((1, 4), 5.0, requires_grad=True)
+    for loss in (masked_mean_square, masked_mean_absolute):
+        value = loss(torch.zeros(1, 4), evaluated, torch.zeros(1, 4, dtype=torch.bool))
+        assert value.item() == 0
+        (gradient,) = torch.autograd.grad(value, evaluated)
+        assert gradient.tolist() == [[0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("step", "share"),
+    [(0, 1 / 11), (4, 5 / 11), (9, 10 / 11), (10, 1.0), (105, 0.5), (200, 0.0), (250, 0.0)],
+)
+def test_two_hundred_steps_warm_up_for_ten_and_fall_for_the_rest(step: int, share: float) -> None:
+    assert warm_up_then_cosine(step, 200) == pytest.approx(share, abs=1e-12)
+
+
+def test_a_third_of_the_way_down_a_cosine_is_three_quarters() -> None:
+    assert warm_up_then_cosine(100 + 1900 // 3, 2000) == pytest.approx(0.75, abs=1e-3)
+
+
+@pytest.mark.parametrize("total", [1, 2, 7])
+def test_the_shortest_runs_have_a_learning_rate_too(total: int) -> None:
+    shares = [warm_up_then_cosine(step, total) for step in range(total)]
+    assert all(0 < share <= 1 for share in shares)
+
+
+class KnownDose(torch.nn.Module):
+    """First stage 0, second stage half of Rx everywhere; keeps the size of each batch."""
+
+    prescription_gy = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def stages(self, target: Tensor, oars: Tensor, ct: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(target), torch.full_like(target, 0.5)
+
+    def forward(self, target: Tensor, oars: Tensor, ct: Tensor) -> Tensor:
+        self.batches.append(len(target))
+        return torch.full_like(target, 30.0)
+
+
+def module_with_known_dose() -> tuple[DosePredictorModule, dict[str, float]]:
+    module, logged = DosePredictorModule(SETTINGS, 1e-3, 100), dict[str, float]()
+    module.network = KnownDose()  # type: ignore[assignment]
+    module.log = lambda name, value, **_: logged.update({name: float(value)})  # type: ignore[method-assign]
+    return module, logged
+
+
+def batch(slices: int) -> dict[str, Tensor]:
+    """60 Gy in the upper row, which counts, and 500 Gy in the lower, which does not."""
+    upper = torch.tensor([[True, True], [False, False]]).expand(slices, 1, 2, 2)
+    dose = torch.where(upper, 60.0, 500.0)
+    return {name: torch.zeros(slices, 1, 2, 2) for name in ("target", "oars", "ct")} | {"dose": dose, "counts": upper}
+
+
+def test_the_loss_is_half_the_first_stage_and_the_second_in_units_of_rx() -> None:
+    module, logged = module_with_known_dose()
+    assert float(module.training_step(batch(2), 0)) == pytest.approx(0.5 * 1.0 + 0.25)
+    assert logged["train_rmse_gy"] == pytest.approx(30)
+
+
+def test_validation_is_the_mean_absolute_error_in_gy_sixteen_slices_at_a_time() -> None:
+    module, logged = module_with_known_dose()
+    module.validation_step(batch(37), 0)
+    assert logged["val_mae_gy"] == pytest.approx(30)
+    assert module.network.batches == [16, 16, 5]
+
+
+def test_the_learning_rate_follows_the_schedule_step_by_step() -> None:
+    module = DosePredictorModule(SETTINGS, 1e-2, 200)
+    configured: dict[str, Any] = module.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]
+    assert schedule["interval"] == "step"
+    rates = []
+    for _ in range(11):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule["scheduler"].step()
+    assert rates[0] == pytest.approx(1e-2 / 11)
+    assert rates[10] == max(rates) == pytest.approx(1e-2)
+
+
+def test_a_step_down_the_gradient_lowers_the_loss() -> None:
+    torch.manual_seed(0)
+    module = DosePredictorModule(SETTINGS, 1e-2, 100)
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    optimizer = torch.optim.SGD(module.parameters(), 1e-2)
+    losses = []
+    for _ in range(5):
+        losses.append(module.training_step(batch(2), 0))
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]

@@ -1,0 +1,169 @@
+"""A tiny predictor from phantoms to artifact; a run that stops goes on; a run that must not start does not."""
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import phantoms
+import pytest
+import torch
+from predictors import random_inputs
+
+from nnunet_doselo.dataset_folder import ExtendedDataset
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.hashing import sha256_of
+from nnunet_doselo.predictor.artifact import load_network, load_predictor
+from nnunet_doselo.predictor_training import train
+from nnunet_doselo.predictor_training.module import DosePredictorModule
+from nnunet_doselo.predictor_training.train import Plan, TrainingSettings, make_plan
+
+TINY = TrainingSettings(epochs=2, iterations_per_epoch=3, batch_size=2, width=1e-3, precision="32-true")
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    folder = tmp_path_factory.mktemp("raw") / "Dataset001_Head"
+    return make_plan(phantoms.write_extended_dataset(folder, cases=4), TINY)
+
+
+@pytest.fixture(scope="module")
+def run(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a finished run: `cwd` it was started in, `results`, `preprocessed`."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "cwd").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder / "cwd")
+        train.train(plan, folder / "results", folder / "preprocessed", processes=1)
+        yield folder
+
+
+def epochs_logged(results: Path) -> list[int]:
+    """Epochs that were validated, in all logs of a run."""
+    texts = [file.read_text() for file in sorted(results.glob("*/metrics.csv"))]
+    rows = [row for text in texts for row in csv.DictReader(text.splitlines())]
+    return [int(row["epoch"]) for row in rows if row["val_mae_gy"]]
+
+
+def test_the_artifact_predicts_and_its_card_says_how_well(run: Path, plan: Plan) -> None:
+    predictor = load_predictor(run / "preprocessed" / "dose_predictor.ts")
+    assert predictor(*random_inputs(1, 32, 32)).isfinite().all()
+    card = predictor.card
+    assert (card.oars, card.target_gy, card.spacing_mm) == (phantoms.OARS, {"GTV": 60.0}, (3.0, 3.0))
+    assert card.validation["cases"] == len(plan.validation) == 1
+    assert 0 < card.validation["mae_gy"] == card.validation["worst_mae_gy"] < 60
+    assert card.versions["torch"] == str(torch.__version__).partition("+")[0]
+
+
+def test_validation_table_pictures_and_hash_lie_beside_the_checkpoints(run: Path, plan: Plan) -> None:
+    results, artifact = run / "results", run / "preprocessed" / "dose_predictor.ts"
+    (row,) = csv.DictReader((results / "validation.csv").read_text().splitlines())
+    assert row["case"] == plan.validation[0]
+    assert float(row["mae_gy"]) == pytest.approx(load_predictor(artifact).card.validation["mae_gy"], abs=1e-4)
+    assert {"best.ckpt", "last.ckpt", "settings.json", "validation_worst.png"} <= {p.name for p in results.iterdir()}
+    recorded = json.loads((results / "artifact.json").read_text())
+    assert recorded == {"path": str(artifact), "sha256": sha256_of(artifact)}
+    assert list(results.glob("dose_predictor.*")) == []
+
+
+def test_the_weights_are_those_of_the_best_checkpoint_and_were_trained(run: Path, plan: Plan) -> None:
+    network, _ = load_network(run / "preprocessed" / "dose_predictor.ts")
+    state = torch.load(run / "results" / "best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(weight, state[f"network.{key}"]) for key, weight in network.state_dict().items())
+    assert int(network.cascade.first.encoder[0][1].num_batches_tracked) in (3, 6)  # batch norm has seen 1 or 2 epochs
+
+
+def test_metrics_are_logged_once_an_epoch_and_nothing_is_left_where_it_ran(run: Path) -> None:
+    assert epochs_logged(run / "results") == [0, 1]
+    assert list((run / "cwd").iterdir()) == []
+    assert {p.name for p in (run / "preprocessed").iterdir()} == {
+        "dose_predictor.ts",
+        "dose_predictor.safetensors",
+        "dose_predictor_slices",
+    }
+
+
+def test_a_finished_run_exports_again_when_resumed(run: Path, plan: Plan, tmp_path: Path) -> None:
+    artifact = train.train(plan, run / "results", tmp_path, processes=0, resume=True)
+    again, _ = load_network(artifact)
+    first, _ = load_network(run / "preprocessed" / "dose_predictor.ts")
+    assert all(torch.equal(again.state_dict()[key], weight) for key, weight in first.state_dict().items())
+    assert epochs_logged(run / "results") == [0, 1]
+
+
+def test_a_run_that_stopped_goes_on_where_it_was(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def power_cut(self: DosePredictorModule) -> None:
+        if self.current_epoch == 1:
+            raise RuntimeError("power cut")
+
+    results, begun = tmp_path / "results", list[int]()
+    monkeypatch.setattr(DosePredictorModule, "on_train_epoch_start", power_cut)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train.train(plan, results, tmp_path, processes=0)
+    assert not (tmp_path / "dose_predictor.ts").exists()
+    monkeypatch.setattr(DosePredictorModule, "on_train_epoch_start", lambda self: begun.append(self.current_epoch))
+    train.train(plan, results, tmp_path, processes=0, resume=True)
+    assert begun == [1]
+    assert epochs_logged(results) == [0, 1]
+    assert torch.load(results / "last.ckpt", weights_only=True)["global_step"] == 6
+    assert (tmp_path / "dose_predictor.ts").exists()
+
+
+def test_a_finished_run_is_not_written_over(run: Path, plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(DoseloError, match="holds a run already; pass --resume"):
+        train.train(plan, run / "results", tmp_path, processes=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_resumed_with_its_own_settings_and_cases_only(run: Path, plan: Plan, tmp_path: Path) -> None:
+    longer = dataclasses.replace(plan, settings=dataclasses.replace(TINY, epochs=3))
+    fewer = dataclasses.replace(plan, training=plan.training[:1])
+    before = (run / "results" / "settings.json").read_text()
+    for other in (longer, fewer):
+        with pytest.raises(DoseloError, match=r"settings\.json: this run had other settings or cases"):
+            train.train(other, run / "results", tmp_path, processes=0, resume=True)
+    assert (run / "results" / "settings.json").read_text() == before
+
+
+def test_there_must_be_something_to_resume(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(DoseloError, match=r"last\.ckpt: nothing to resume"):
+        train.train(plan, tmp_path / "results", tmp_path, processes=0, resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("fraction", "held_out"), [(0.01, 1), (0.25, 1), (0.5, 2), (0.99, 3)])
+def test_the_split_keeps_cases_on_both_sides_and_follows_the_seed(plan: Plan, fraction: float, held_out: int) -> None:
+    settings = dataclasses.replace(TINY, validation_fraction=fraction)
+    split = make_plan(plan.dataset, settings)
+    assert len(split.validation) == held_out
+    assert sorted([*split.training, *split.validation]) == plan.dataset.cases()
+    assert make_plan(plan.dataset, settings).validation == split.validation
+    others = [make_plan(plan.dataset, dataclasses.replace(settings, seed=s)).validation for s in range(8)]
+    assert any(validation != split.validation for validation in others)
+
+
+def test_the_plan_says_what_will_be_done(plan: Plan) -> None:
+    said = plan.describe()
+    assert (said["training cases"], said["validation cases"], said["steps"]) == (3, 1, 6)
+    assert said["organs"] == phantoms.OARS
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"batch_size": -1}, {"width": 0.0}, {"validation_fraction": 1.0}, {"validation_fraction": 0.0}],
+)
+def test_settings_out_of_range_are_refused(plan: Plan, wrong: dict[str, float]) -> None:
+    with pytest.raises(DoseloError, match=next(iter(wrong))):
+        make_plan(plan.dataset, dataclasses.replace(TINY, **wrong))
+    with pytest.raises(DoseloError, match="spacing must be positive"):
+        make_plan(plan.dataset, dataclasses.replace(TINY, spacing_mm=(-1.0, 3.0)))
+
+
+def test_one_complete_case_is_not_enough(plan: Plan, tmp_path: Path) -> None:
+    folder = shutil.copytree(plan.dataset.folder, tmp_path / "Dataset001_Head")
+    for case in plan.dataset.cases()[1:]:
+        (folder / "doseTr" / f"{case}.nii.gz").unlink()
+    with pytest.raises(DoseloError, match=r"at least two training cases .* found 1"):
+        make_plan(ExtendedDataset(folder), TINY)

@@ -1,0 +1,183 @@
+"""What a folder of predicted contours costs, with a predictor that gives 60 Gy in the target and nothing outside."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import phantoms
+import pytest
+from predictors import SHA256, sixty_times_target, stand_in
+
+from nnunet_doselo.cohort import evaluate
+from nnunet_doselo.dataset_folder import ExtendedDataset
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.evaluation.report import CaseScores
+from nnunet_doselo.images import write_array
+
+CASES = ["Phantom_001", "Phantom_002"]
+PREDICTOR = stand_in(sixty_times_target)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> ExtendedDataset:
+    """Two test cases, each with a cube of 4 x 4 x 4 voxels of 3 mm."""
+    dataset = phantoms.write_extended_dataset(tmp_path / "Dataset001_Head", cases=1, test_cases=2)
+    for case in CASES:
+        write(dataset.path("labels", case, "Ts"), cube())
+    return dataset
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    return tmp_path / "predictions"
+
+
+def cube(shift: int = 0) -> np.ndarray:
+    labels = np.zeros(phantoms.SHAPE, np.uint8)
+    labels[6:10, 12:16, 12 + shift : 16 + shift] = 1
+    return labels
+
+
+def write(path: Path, labels: np.ndarray, **grid: Any) -> None:
+    write_array(path, labels, phantoms.grid_for(labels.shape, **grid))
+
+
+def predict(folder: Path, *labels: np.ndarray) -> None:
+    for case, predicted in zip(CASES, labels, strict=False):
+        write(folder / f"{case}.nii.gz", predicted)
+
+
+def scored(dataset: ExtendedDataset, predictions: Path) -> list[CaseScores]:
+    return evaluate(dataset, predictions, PREDICTOR, predictions.parent / "out")
+
+
+def summary(predictions: Path) -> dict[str, Any]:
+    return json.loads((predictions.parent / "out" / "summary.json").read_text())
+
+
+def test_identical_contours_cost_nothing(dataset: ExtendedDataset, predictions: Path) -> None:
+    predict(predictions, cube(), cube())
+    rows = scored(dataset, predictions)
+    assert [row.case for row in rows] == CASES
+    for row in rows:
+        assert row.score("rmae") == row.score("dose_score_gy") == row.score("target_fp_beyond_20mm_cc") == 0
+        assert row.score("target_hd95_mm") == row.score("GTV_hd95_mm") == 0
+        assert row.score("target_dice") == row.score("GTV_dice") == 1
+
+
+def test_a_shift_by_one_voxel_by_hand(dataset: ExtendedDataset, predictions: Path) -> None:
+    """48 of 64 voxels are common, 16 lose 60 Gy and 16 others get it."""
+    predict(predictions, cube(shift=1))
+    (row,) = scored(dataset, predictions)
+    assert row.score("rmae") == pytest.approx(16 / 64)
+    assert row.score("dose_score_gy") == pytest.approx(32 * 60 / phantoms.head().sum())
+    assert row.score("target_dice") == pytest.approx(0.75)
+    assert row.score("target_hd95_mm") == pytest.approx(3)
+    assert row.score("target_fp_beyond_20mm_cc") == 0
+
+
+def test_a_far_island_is_counted_in_cc(dataset: ExtendedDataset, predictions: Path) -> None:
+    island = cube()
+    island[8, 26, 14:16] = 1  # 11 voxels of 3 mm away, two of 27 mm3
+    predict(predictions, island)
+    (row,) = scored(dataset, predictions)
+    assert row.score("target_fp_beyond_20mm_cc") == pytest.approx(0.054)
+
+
+def test_the_predictors_own_error_stands_beside(dataset: ExtendedDataset, predictions: Path) -> None:
+    """Planned: 50 Gy in the reference cube. The predictor says 60 there, for a prediction elsewhere nothing."""
+    for case in CASES:
+        write(dataset.path("dose", case, "Ts"), (50 * cube()).astype(np.float32))
+    predict(predictions, cube(), 0 * cube())
+    right, empty = scored(dataset, predictions)
+    body = phantoms.head().sum()
+    assert right.score("predictor_error_gy") == pytest.approx(64 * 10 / body)
+    assert right.score("dose_score_vs_planned_gy") == pytest.approx(64 * 10 / body)
+    assert empty.score("dose_score_vs_planned_gy") == pytest.approx(64 * 50 / body)
+
+
+def test_without_planned_doses_there_is_no_such_column(dataset: ExtendedDataset, predictions: Path) -> None:
+    for case in CASES:
+        dataset.path("dose", case, "Ts").unlink()
+    predict(predictions, cube())
+    (row,) = scored(dataset, predictions)
+    assert not [name for name in row.scores if "planned" in name or "predictor" in name]
+
+
+def test_an_empty_prediction_has_no_distance_and_is_named(dataset: ExtendedDataset, predictions: Path) -> None:
+    predict(predictions, cube(), 0 * cube())
+    _, empty = scored(dataset, predictions)
+    assert np.isnan(empty.score("target_hd95_mm"))
+    assert (empty.score("target_dice"), empty.score("rmae")) == (0, 1)
+    hd95 = summary(predictions)["metrics"]["target_hd95_mm"]
+    assert hd95["not_finite"] == ["Phantom_002"]
+    assert (hd95["mean"], hd95["finite_cases"]) == (0, 1)
+
+
+def test_an_empty_reference_gives_a_report_without_pictures(dataset: ExtendedDataset, predictions: Path) -> None:
+    write(dataset.path("labels", "Phantom_001", "Ts"), 0 * cube())
+    predict(predictions, cube())
+    (row,) = scored(dataset, predictions)
+    assert np.isnan(row.score("rmae"))
+    assert row.score("dose_score_gy") == pytest.approx(64 * 60 / phantoms.head().sum())
+    assert {file.name for file in (predictions.parent / "out").iterdir()} == {"scores.csv", "summary.json"}
+
+
+def test_table_summary_and_pictures_say_where_they_come_from(dataset: ExtendedDataset, predictions: Path) -> None:
+    predict(predictions, cube(shift=1))
+    scored(dataset, predictions)
+    out = predictions.parent / "out"
+    assert {file.name for file in out.iterdir()} == {"scores.csv", "summary.json", "worst.png", "median.png"}
+    (row,) = csv.DictReader((out / "scores.csv").read_text().splitlines())
+    assert (row["case"], float(row["rmae"])) == ("Phantom_001", pytest.approx(0.25))
+    said = summary(predictions)["provenance"]
+    assert said["dose_predictor"]["sha256"] == SHA256
+    assert said["dose_predictor"]["mae_gy"] == 1.5
+    assert (said["rmae_threshold_of_rx"], said["prescription_gy"]) == (0.1, 60)
+    assert said["cases"] == "1 of 2 in the split"
+    assert {"nnunet-doselo", "torch", "surface-distance"} <= said["versions"].keys()
+    assert "no treatment planning system" in said["evaluated_dose"]
+
+
+def test_training_cases_can_be_scored_too(dataset: ExtendedDataset, tmp_path: Path) -> None:
+    (row,) = evaluate(dataset, dataset.folder / "labelsTr", PREDICTOR, tmp_path / "out", split="Tr")
+    assert (row.case, row.score("target_dice")) == ("Phantom_000", 1)
+
+
+def test_a_region_is_scored_as_the_union_of_its_labels(dataset: ExtendedDataset, predictions: Path) -> None:
+    content = json.loads((dataset.folder / "dataset.json").read_text())
+    content["labels"] = {"background": 0, "GTV": [1, 2], "core": [2]}
+    (dataset.folder / "dataset.json").write_text(json.dumps(content))
+    other_label = cube() * 2
+    predict(predictions, other_label)
+    (row,) = scored(ExtendedDataset(dataset.folder), predictions)
+    assert (row.score("rmae"), row.score("GTV_dice"), row.score("target_hd95_mm")) == (0, 1, 0)
+
+
+def test_a_prediction_on_another_grid_is_refused(dataset: ExtendedDataset, predictions: Path) -> None:
+    write(predictions / "Phantom_001.nii.gz", cube(), spacing_mm=(3.0, 3.0, 2.5))
+    with pytest.raises(
+        DoseloError, match=r"Phantom_001\.nii\.gz: must lie on the grid .*: spacing \(2\.5, 3\.0, 3\.0\)"
+    ):
+        scored(dataset, predictions)
+    assert not (predictions.parent / "out").exists()
+
+
+@pytest.mark.parametrize("name", [None, "Phantom_000.nii.gz"])
+def test_without_a_prediction_for_the_split_the_error_shows_names(
+    dataset: ExtendedDataset, predictions: Path, name: str | None
+) -> None:
+    if name:
+        write(predictions / name, cube())
+    found = r"\['Phantom_000'\]" if name else "none"
+    with pytest.raises(DoseloError, match=rf"named like labelsTs \(for example Phantom_001\.nii\.gz\), found {found}"):
+        scored(dataset, predictions)
+
+
+def test_a_predictor_for_other_organs_is_refused(dataset: ExtendedDataset, predictions: Path) -> None:
+    predict(predictions, cube())
+    other = stand_in(sixty_times_target, oars={"SpinalCord": 1})
+    with pytest.raises(DoseloError, match=r"stand_in\.ts: was made for organs .*SpinalCord"):
+        evaluate(dataset, predictions, other, predictions.parent / "out")
