@@ -21,9 +21,9 @@ def require_axial_2d(plans: PlansManager, configuration: ConfigurationManager, n
     if list(plans.transpose_forward) != AXIAL_FIRST:
         axis = ["axial", "coronal", "sagittal"][plans.transpose_forward[0]]
         raise DoseloError(
-            f"configuration {name}: slices must be axial, but nnU-Net cuts {axis} ones here (it cuts across the axis of "
-            f"largest spacing; transpose_forward is {plans.transpose_forward}). Convert the data with slice spacing not "
-            "below in-plane spacing, for example isotropic, and plan again"
+            f"configuration {name}: slices must be axial, but nnU-Net cuts {axis} ones here (it cuts across the axis "
+            f"of largest spacing; transpose_forward is {plans.transpose_forward}). Convert the data with slice spacing "
+            "not below in-plane spacing, for example isotropic, and plan again"
         )
 
 

@@ -62,7 +62,10 @@ class nnUNetTrainerBCE(nnUNetTrainer):
 
     def _heads(self) -> Heads:
         """The network's foreground channels; none carries dose in a dataset without dose guidance."""
-        names = [name for name in self.dataset_json["labels"] if name not in ("background", "ignore")]
+        labels = self.dataset_json["labels"]
+        names = [name for name in labels if name not in ("background", "ignore")]
+        if not self.label_manager.has_regions:
+            names.sort(key=labels.get)  # softmax channels follow label values, regions the order of the file
         prescribed = self.dataset_json.get("dose_guidance", {}).get("target_gy", {})
         fractions = tuple(prescribed.get(name, 0.0) / max(prescribed.values(), default=1.0) for name in names)
         return Heads(fractions, self.label_manager.has_regions, self.label_manager.ignore_label)

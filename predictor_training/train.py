@@ -30,7 +30,9 @@ from .slices import RandomSlices, Sample, TargetCodes, whole_case
 from .validate import validate
 
 SETTINGS_FILE = "settings.json"
+LAST = "last"
 SLICES_FOLDER = "dose_predictor_slices"
+PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 VALIDATION_EVERY = 4
 """During training every n-th slice is validated; the exported predictor is validated on all."""
 
@@ -56,6 +58,8 @@ class TrainingSettings:
         wrong = [name for name in positive if getattr(self, name) <= 0]
         if wrong or not 0 < self.validation_fraction < 1:
             raise DoseloError(f"{', '.join(positive)} must be positive and validation_fraction in (0, 1); found {self}")
+        if self.precision not in PRECISIONS:
+            raise DoseloError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision}")
         if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
             raise DoseloError(f"spacing must be positive, found {self.spacing_mm} mm")
 
@@ -127,7 +131,7 @@ def train(plan: Plan, output: Path, preprocessed: Path, *, processes: int, resum
 
     Raises
     ------
-    DoseloError: `output` holds another run, or nothing to resume.
+    DoseloError: `output` holds another run, or nothing to resume; training diverged from the first epoch on.
     """
     last = _prepare_output(output, plan, resume)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -138,7 +142,7 @@ def train(plan: Plan, output: Path, preprocessed: Path, *, processes: int, resum
     module = DosePredictorModule(
         plan.network, plan.settings.learning_rate, plan.settings.epochs * plan.settings.iterations_per_epoch
     )
-    best = ModelCheckpoint(output, "best", monitor="val_mae_gy", mode="min", save_last=True)
+    best = ModelCheckpoint(output, "best", monitor="val_mae_gy", mode="min")
     with _quiet():
         _trainer(plan, output, best).fit(
             module,
@@ -147,6 +151,8 @@ def train(plan: Plan, output: Path, preprocessed: Path, *, processes: int, resum
             ckpt_path=last,
             weights_only=False,
         )
+    if best.best_model_score is not None and not best.best_model_score.isfinite():
+        raise DoseloError(f"{output}: the validation error was never a finite number; train with a lower learning rate")
     return export(plan, Path(best.best_model_path), output, preprocessed)
 
 
@@ -177,10 +183,12 @@ def export(plan: Plan, checkpoint: Path, output: Path, preprocessed: Path) -> Pa
 
 
 def _prepare_output(output: Path, plan: Plan, resume: bool) -> Path | None:
-    record, last = output / SETTINGS_FILE, output / "last.ckpt"
+    record, last = output / SETTINGS_FILE, output / f"{LAST}.ckpt"
     wanted = json.loads(json.dumps({**asdict(plan.settings), "training": plan.training, "validation": plan.validation}))
-    if resume and not last.exists():
-        raise DoseloError(f"{last}: nothing to resume; leave --resume away")
+    if resume and not (last.exists() and record.exists()):
+        raise DoseloError(
+            f"{output}: nothing to resume, {last.name} and {record.name} must be there; leave --resume away"
+        )
     if resume and json.loads(record.read_text()) != wanted:
         raise DoseloError(f"{record}: this run had other settings or cases; resume with the same, or start a new one")
     if last.exists() and not resume:
@@ -203,6 +211,8 @@ def _trainer(plan: Plan, output: Path, best: ModelCheckpoint) -> L.Trainer:
         logger=loggers,
         callbacks=[
             best,
+            # not `save_last` above: that saves an epoch only if it is the best so far
+            ModelCheckpoint(output, LAST, enable_version_counter=False),
             EarlyStopping("val_mae_gy", patience=plan.settings.patience, mode="min"),
             LearningRateMonitor("epoch"),
             RichProgressBar(leave=True),

@@ -31,19 +31,25 @@ def environment(root: Path) -> dict[str, str]:
     }
 
 
-def run(command: list[str], variables: dict[str, str]) -> str:
-    """A command of this environment; its output, or an AssertionError that shows it."""
+def run(command: list[str], variables: dict[str, str], *, fails: bool = False) -> str:
+    """A command of this environment; its output. AssertionError, showing it, if it ends otherwise than expected."""
     program = str(Path(sys.executable).parent / command[0])
     done = subprocess.run(
         [program, *command[1:]],
-        env={**os.environ, **variables},
+        env={**_clean(), **variables},
+        cwd=variables["nnUNet_raw"],  # not the repository, where `python -c` would find the package
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}"
-    return done.stdout
+    assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+    return done.stdout.strip()
+
+
+def _clean() -> dict[str, str]:
+    """This process's environment without nnU-Net's variables."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
 
 
 def make_project(root: Path) -> None:

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import phantoms
 import pytest
+import typer
+from click import unstyle
 from predictors import card_of, random_network
 from typer.testing import CliRunner
 
@@ -14,7 +17,7 @@ from nnunet_doselo.cli import app
 from nnunet_doselo.doctor import Check
 from nnunet_doselo.predictor.artifact import save_predictor
 
-COMMANDS = ["env", "doctor", "verify", "preprocess", "train-predictor", "evaluate", "export-stock"]
+COMMANDS = ["env", "doctor", "verify", "preprocess", "train-predictor", "evaluate", "export-stock", "convert"]
 CONVERTERS = ["openkbp", "channels"]
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 DATASET = "Dataset501_Head"
@@ -32,30 +35,45 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def doselo(*arguments: str, status: int = 0) -> tuple[str, str]:
-    """What the command prints on stdout and on stderr."""
+    """What the command prints on stdout and on stderr, without colours."""
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == status, result.output
-    return result.stdout, result.stderr
+    return unstyle(result.stdout), unstyle(result.stderr)
 
 
-def outside(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own, without nnU-Net's folders, on a narrow terminal."""
+def outside(*arguments: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a process of its own, without nnU-Net's folders, on a narrow terminal."""
     environment = {name: value for name, value in os.environ.items() if name not in FOLDERS} | {"COLUMNS": "40"}
     command = [sys.executable, "-m", "nnunet_doselo.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return done.returncode, unstyle(done.stdout), unstyle(done.stderr)
 
 
-def test_help_lists_every_command() -> None:
-    listed, _ = doselo("--help")
-    assert [name for name in [*COMMANDS, "convert"] if name not in listed] == []
-    assert {command.name or command.callback.__name__ for command in app.registered_commands} == {*COMMANDS}
-    assert [name for name in CONVERTERS if name not in doselo("convert", "-h")[0]] == []
+def there(group: Any, *above: str) -> dict[str, str]:
+    """What each command below a group says about itself, by what is typed."""
+    said: dict[str, str] = {}
+    for name, command in group.commands.items():
+        below = hasattr(command, "commands")
+        said |= there(command, *above, name) if below else {" ".join([*above, name]): command.help or ""}
+    return said
 
 
-@pytest.mark.parametrize("command", [*([c] for c in COMMANDS), *(["convert", c] for c in CONVERTERS)])
-def test_every_command_has_help_that_says_what_it_does(command: list[str]) -> None:
-    text, errors = doselo(*command, "--help")
-    assert f"Usage: doselo {' '.join(command)}" in " ".join(text.split())
+ABOUT = there(typer.main.get_command(app))
+
+
+def test_help_lists_the_commands() -> None:
+    for text, commands in ((doselo("--help")[0], COMMANDS), (doselo("convert", "-h")[0], CONVERTERS)):
+        assert [command for command in commands if command not in text] == []
+
+
+@pytest.mark.parametrize("command", ABOUT)
+def test_every_command_has_help_that_says_what_it_does(command: str) -> None:
+    about = ABOUT[command]
+    text, errors = doselo(*command.split(), "--help")
+    words = " ".join(text.split())
+    assert words.startswith(f"Usage: doselo {command} ")
+    assert " ".join(about.split()[:6]) in words
+    assert len(about.split()) > 5
     assert errors == ""
 
 
@@ -73,17 +91,17 @@ print({"torch", "lightning", "nnunetv2", "SimpleITK", "scipy", "matplotlib"} & {
 
 
 def test_an_error_is_one_line_on_stderr_and_exit_status_1() -> None:
-    done = outside("verify", "501")
-    assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
+    status, said, errors = outside("verify", "501")
+    assert (status, said) == (1, "")
+    (line,) = errors.splitlines()
     assert line.startswith("error: the environment variable nnUNet_raw must name a folder")
 
 
 def test_a_wrong_option_is_a_usage_error_and_exit_status_2() -> None:
-    done = outside("train-predictor", "501", "--epochs", "many")
-    assert done.returncode == 2
-    assert "--epochs" in done.stderr
-    assert "Traceback" not in done.stderr
+    status, said, errors = outside("train-predictor", "501", "--epochs", "many")
+    assert (status, said) == (2, "")
+    assert "--epochs" in errors
+    assert "Traceback" not in errors
 
 
 def test_brackets_in_an_error_are_text_not_markup(root: Path) -> None:

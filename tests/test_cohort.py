@@ -9,6 +9,7 @@ import numpy as np
 import phantoms
 import pytest
 from predictors import SHA256, sixty_times_target, stand_in
+from torch import Tensor
 
 from nnunet_doselo.cohort import evaluate
 from nnunet_doselo.dataset_folder import ExtendedDataset
@@ -78,6 +79,23 @@ def test_a_shift_by_one_voxel_by_hand(dataset: ExtendedDataset, predictions: Pat
     assert row.score("target_fp_beyond_20mm_cc") == 0
 
 
+def test_dose_predicted_outside_the_body_does_not_count(dataset: ExtendedDataset, predictions: Path) -> None:
+    """The shifted cube of above, whose last column of voxels now also brings 100 Gy to the air at x = 0."""
+
+    def leaking(target: Tensor, oars: Tensor, ct: Tensor) -> Tensor:
+        dose = 60 * target
+        dose[..., 0] = 100 * target[..., 16]
+        return dose
+
+    predict(predictions, cube(shift=1))
+    (row,) = evaluate(dataset, predictions, stand_in(leaking), predictions.parent / "out")
+    body = phantoms.head()
+    planned_gy = phantoms.dose_for(phantoms.target(1))
+    assert row.score("dose_score_gy") == pytest.approx(32 * 60 / body.sum())
+    expected = np.abs(60 * cube(shift=1) - planned_gy).sum() / body.sum()
+    assert row.score("dose_score_vs_planned_gy") == pytest.approx(expected)
+
+
 def test_a_far_island_is_counted_in_cc(dataset: ExtendedDataset, predictions: Path) -> None:
     island = cube()
     island[8, 26, 14:16] = 1  # 11 voxels of 3 mm away, two of 27 mm3
@@ -96,6 +114,7 @@ def test_the_predictors_own_error_stands_beside(dataset: ExtendedDataset, predic
     assert right.score("predictor_error_gy") == pytest.approx(64 * 10 / body)
     assert right.score("dose_score_vs_planned_gy") == pytest.approx(64 * 10 / body)
     assert empty.score("dose_score_vs_planned_gy") == pytest.approx(64 * 50 / body)
+    assert empty.score("predictor_error_gy") == pytest.approx(64 * 10 / body)
 
 
 def test_without_planned_doses_there_is_no_such_column(dataset: ExtendedDataset, predictions: Path) -> None:

@@ -73,6 +73,15 @@ def test_dice_and_ce_keep_nnunets_own_loss(project: Path) -> None:
     assert five_steps(stock) == five_steps(guided)
 
 
+def test_channels_follow_label_values_whatever_the_files_order(project: Path) -> None:
+    trainer = make_trainer("nnUNetTrainerBCE")
+    trainer.dataset_json = {
+        "labels": {"background": 0, "PTV70": 2, "PTV56": 1},
+        "dose_guidance": {"target_gy": {"PTV70": 70.0, "PTV56": 56.0}},
+    }
+    assert trainer._heads().fractions == (0.8, 1.0)
+
+
 def test_every_epoch_logs_both_terms_and_gray(project: Path) -> None:
     trainer = make_trainer("nnUNetTrainerDOSELO_2epochs_2iterations")
     trainer.run_training()
@@ -173,5 +182,5 @@ def test_checkpoint_names_the_predictor_and_loads_without_it(project: Path, monk
 
 
 def test_unknown_suffix_lists_the_known(project: Path) -> None:
-    with pytest.raises(DoseloError, match="unknown suffix lambada; known are .*lambdaX"):
+    with pytest.raises(DoseloError, match=r"unknown suffix lambada; known are .*lambdaX"):
         make_trainer("nnUNetTrainerDOSELO_lambada")

@@ -127,8 +127,8 @@ def _require_same_grid(file: Path, array: np.ndarray, plans: PlansManager, prope
     image = tuple(int(n) for n in properties["shape_before_cropping"])
     if size != image:
         raise DoseloError(
-            f"{file}: must lie on the image's grid, has {size} voxels where the image had {image}; run `doselo verify`, "
-            "and nnUNetv2_preprocess again if the images have changed since"
+            f"{file}: must lie on the image's grid, has {size} voxels where the image had {image}; run "
+            "`doselo verify`, and nnUNetv2_preprocess again if the images have changed since"
         )
 
 

@@ -115,8 +115,9 @@ def load_predictor(path: Path, device: torch.device | str = "cpu") -> FrozenPred
 
     Raises
     ------
-    DoseloError: the file is missing, unreadable, or carries no card of this format.
+    DoseloError: the file is missing, unreadable, or carries no card of this format; there is no such device.
     """
+    _require_device(device)
     extra = {_CARD: ""}
     try:
         with _without_deprecation():
@@ -159,6 +160,14 @@ def find_predictor(preprocessed_dataset: Path) -> Path:
             f"{preprocessed_dataset / FILE_NAME}; make one with `doselo train-predictor DATASET`, or set the variable"
         )
     return path
+
+
+def _require_device(device: torch.device | str) -> None:
+    """torch names a device that is missing no differently from a file that is damaged."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DoseloError(f"device {device}: cannot be used here ({str(error).splitlines()[0]})") from error
 
 
 @contextmanager

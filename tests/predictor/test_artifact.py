@@ -1,7 +1,6 @@
 """The artifact does what the network does, says what it is, and never runs what it is not."""
 
 import hashlib
-import json
 import os
 import pickle
 import warnings
@@ -134,6 +133,11 @@ def test_a_missing_file_is_one_clear_error(tmp_path: Path) -> None:
         load_network(tmp_path / "p.ts")
 
 
+def test_a_device_that_is_not_there_is_not_blamed_on_the_file(path: Path) -> None:
+    with pytest.raises(DoseloError, match=r"^device abacus: cannot be used here"):
+        load_predictor(path, "abacus")
+
+
 def test_weights_that_do_not_fit_their_card_are_refused(tmp_path: Path) -> None:
     network = random_network()
     save_predictor(network, card_of(network, first=(4, 8, 12)), tmp_path / "p.ts")
@@ -197,10 +201,3 @@ def test_without_a_predictor_the_error_names_both_places(
         monkeypatch.setenv("nnUNet_dose_predictor", named)
     with pytest.raises(DoseloError, match=rf"nnUNet_dose_predictor is {said}, .*{tmp_path}/dose_predictor.ts"):
         find_predictor(tmp_path)
-
-
-def test_the_card_is_readable_without_torch(path: Path) -> None:
-    header = path.with_suffix(".safetensors").read_bytes()
-    length = int.from_bytes(header[:8], "little")
-    card = json.loads(json.loads(header[8 : 8 + length])["__metadata__"]["card.json"])
-    assert card["target_gy"] == {"GTV": 60.0}

@@ -54,6 +54,12 @@ def test_enlarged_twice_a_step_becomes_a_ramp_and_labels_are_doubled() -> None:
     assert oars.dtype == torch.int16
 
 
+def test_a_label_three_times_smaller_is_that_of_the_middle_voxel() -> None:
+    labels = torch.tensor([[[[1, 2, 3, 4, 5, 6]]]])
+    _, oars, _ = resample_inputs(torch.zeros(1, 1, 1, 6), labels, torch.zeros(1, 1, 1, 6), (1, 2))
+    assert oars[0, 0].tolist() == [[2, 5]]
+
+
 def test_halved_each_voxel_is_a_weighted_mean_of_its_neighbours() -> None:
     # a triangle four voxels wide: weights 1 3 3 1, cut off and made to sum to 1 at the edge
     impulse = torch.tensor([[[[0.0, 0, 1, 0, 0, 0]]]])

@@ -129,9 +129,10 @@ def test_a_constant_stays_constant_up_to_the_outer_faces(dataset: ExtendedDatase
 def test_doubled_in_the_plane_labels_are_repeated_and_slices_stay(dataset: ExtendedDataset) -> None:
     picture = np.array([[[0, 1], [2, 3]], [[3, 2], [1, 0]]])
     put_all(dataset, picture, (5.0, 3.0, 3.0))
-    labels = build(dataset, (1.5, 1.5)).context()[1]
+    _, labels, organs = build(dataset, (1.5, 1.5)).context()[:]
     assert labels[0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
     assert np.array_equal(labels[1], 3 - labels[0])
+    assert np.array_equal(organs, labels)
 
 
 def test_an_image_turned_over_gives_the_result_turned_over(dataset: ExtendedDataset) -> None:

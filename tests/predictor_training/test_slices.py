@@ -46,8 +46,8 @@ def drawn(case: CachedCase, seed: int, patch_size: tuple[int, int] = (32, 32), a
     return RandomSlices([case], CODES, patch_size, 1, augment=augment)[0]
 
 
-def dosed(case: CachedCase, patch_size: tuple[int, int] = (32, 32)) -> list[Sample]:
-    samples = [drawn(case, seed, patch_size) for seed in SEEDS]
+def dosed(case: CachedCase, seeds: range = SEEDS) -> list[Sample]:
+    samples = [drawn(case, seed) for seed in seeds]
     return [sample for sample in samples if sample["dose"].any()]
 
 
@@ -60,11 +60,14 @@ def test_ct_target_organs_and_dose_stay_aligned(blob: CachedCase) -> None:
         assert torch.equal((sample["oars"] == BLOB_ORGAN)[clear], (share > 0.5)[clear])
 
 
-def test_slices_are_moved_about(blob: CachedCase) -> None:
-    places = {tuple(sample["target"][0].nonzero().sum(0).tolist()) for sample in dosed(blob)}
-    sizes = {int((sample["target"] > 0).sum()) for sample in dosed(blob)}
-    assert len(places) > 8  # four reflections alone give four
-    assert min(sizes) < 80 < max(sizes)  # 80 voxels, scaled up and down
+def test_slices_are_mirrored_turned_and_scaled(blob: CachedCase) -> None:
+    masks = [sample["target"][0] > 0 for sample in dosed(blob, range(100))]
+    still = torch.from_numpy(blob.context()[1, 1] > 0)
+    for axes in ([], [0], [1], [0, 1]):
+        assert any(torch.equal(mask, still.flip(axes)) for mask in masks)
+    sizes = [int(mask.sum()) for mask in masks]
+    assert min(sizes) < 60 < still.sum() == 80 < 110 < max(sizes)
+    assert len({tuple(mask.nonzero().sum(0).tolist()) for mask in masks}) > 20
 
 
 def test_most_slices_shown_hold_dose(blob: CachedCase) -> None:

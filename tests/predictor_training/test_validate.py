@@ -43,10 +43,12 @@ def test_dose_outside_the_body_does_not_count(dataset: ExtendedDataset, tmp_path
 
 
 def test_planned_dose_outside_the_body_does(dataset: ExtendedDataset, tmp_path: Path) -> None:
-    everywhere = np.full(phantoms.SHAPE, 12, np.float32)
-    write_array(dataset.path("dose", CASES[0]), everywhere, phantoms.grid_for())
+    """Ten everywhere is right in the head and 20 Gy off in the air, where 30 were planned."""
+    planned = np.where(phantoms.head(), 10, 30).astype(np.float32)
+    write_array(dataset.path("dose", CASES[0]), planned, phantoms.grid_for())
     ten = stand_in(lambda target, oars, ct: torch.full_like(target, 10.0))
-    assert validate(ten, dataset, CASES[:1], tmp_path)["mae_gy"] == pytest.approx(2)
+    air = 1 - phantoms.head().mean()
+    assert validate(ten, dataset, CASES[:1], tmp_path)["mae_gy"] == pytest.approx(20 * air)
 
 
 def test_the_worst_and_the_median_case_are_pictures(dataset: ExtendedDataset, tmp_path: Path) -> None:
