@@ -1,4 +1,4 @@
-"""The whole path on OpenKBP: 169 training patients, three losses, 33 validation patients nobody has trained on.
+"""The whole path on OpenKBP: 169 training patients, with and without the dose term, 33 validation patients nobody has trained on.
 
     python benchmarks/openkbp.py ../shared/data/openkbp work/openkbp
 
@@ -37,7 +37,6 @@ HELD_OUT = 9
 TRAINERS = {
     "BCE": f"nnUNetTrainerBCE_{EPOCHS}epochs_{ITERATIONS}iterations",
     "BCE + dose (DOSELO)": f"nnUNetTrainerDOSELO_{EPOCHS}epochs_{ITERATIONS}iterations",
-    "Dice + CE": f"nnUNetTrainerDOSELO_DiceCE_lambda0_{EPOCHS}epochs_{ITERATIONS}iterations",
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunet_doselo.dataset_folder import ExtendedDataset
+from nnunet_doselo.geometry import body_mask
 from nnunet_doselo.patient import Patient, label_values
 
 from .pictures import Contours, dose_comparison
@@ -36,15 +37,22 @@ def picture_of(
         under_test = np.logical_or.reduce([np.isin(evaluated_labels, values[name]) for name in targets])
         targets = {"Reference": np.logical_or.reduce(list(targets.values())), "Predicted": under_test}
     y_mm, x_mm = patient.spacing_mm[1:]
+    counts = _dose_counts(patient, z)
     dose_comparison(
         path,
         patient.ct_hu[z],
         Contours({n: m[z] for n, m in targets.items()}, {n: m[z] for n, m in organs.items()}),
-        reference_gy[z],
-        evaluated_gy[z],
+        np.where(counts, reference_gy[z], 0),
+        np.where(counts, evaluated_gy[z], 0),
         guidance.prescription_gy,
         (y_mm, x_mm),
         title=f"{patient.name}, slice {z}",
         reference_title=reference_title,
         evaluated_title=evaluated_title,
     )
+
+
+def _dose_counts(patient: Patient, z: int) -> np.ndarray:
+    """Where a predictor was taught, and so where its dose is worth showing: the body, and wherever dose was planned."""
+    body = body_mask(patient.ct_hu[z])
+    return body if patient.dose_gy is None else body | (patient.dose_gy[z] > 0)
