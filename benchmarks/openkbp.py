@@ -1,4 +1,4 @@
-"""The whole path on OpenKBP: 169 training patients, with and without the dose term, 33 validation patients nobody has trained on.
+"""The whole path on OpenKBP: 169 training patients, two losses, 33 validation patients nobody has trained on.
 
     python benchmarks/openkbp.py ../shared/data/openkbp work/openkbp
 
