@@ -143,7 +143,7 @@ def test_a_training_that_diverged_exports_nothing(plan: Plan, tmp_path: Path) ->
 
 
 def test_there_must_be_something_to_resume(plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(DoseloError, match=r"last\.ckpt: nothing to resume"):
+    with pytest.raises(DoseloError, match=r"nothing to resume, last\.ckpt and settings\.json must be there"):
         train.train(plan, tmp_path / "results", tmp_path, processes=0, resume=True)
     assert list(tmp_path.iterdir()) == []
 
