@@ -1,4 +1,4 @@
-"""The whole path on OpenKBP: 169 training patients, two losses, 33 validation patients nobody has trained on.
+"""The whole path on OpenKBP: 169 training patients, three losses, 33 validation patients nobody has trained on.
 
     python benchmarks/openkbp.py ../shared/data/openkbp work/openkbp
 
@@ -32,11 +32,12 @@ from nnunet_doselo.predictor_training.validate import predict
 DATASET_ID, NAME = 504, "Dataset504_OpenKBP4mm"
 SPACING_MM = 4
 PREDICTOR = ("--width", "0.5", "--epochs", "12", "--precision", "bf16-mixed")
-EPOCHS, ITERATIONS, BATCH, WIDTHS = 5, 100, 12, (16, 32, 64, 128, 128)
+BATCH, WIDTHS = 12, (16, 32, 64, 128, 128)
 HELD_OUT = 9
 TRAINERS = {
-    "BCE": f"nnUNetTrainerBCE_{EPOCHS}epochs_{ITERATIONS}iterations",
-    "BCE + dose (DOSELO)": f"nnUNetTrainerDOSELO_{EPOCHS}epochs_{ITERATIONS}iterations",
+    "BCE": "nnUNetTrainerBCE_5epochs_100iterations",
+    "BCE + dose (DOSELO)": "nnUNetTrainerDOSELO_5epochs_100iterations",
+    "Dice + CE + dose": "nnUNetTrainerDOSELO_DiceCE_5epochs_100iterations",
 }
 
 
