@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nnunet_doselo.atomic import all_or_nothing
 from nnunet_doselo.dataset_folder import CONTEXT_KINDS
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.geometry import Grid
@@ -128,22 +129,17 @@ def as_hu(ct_hu: np.ndarray) -> np.ndarray:
 
 def write_json(file: Path, content: Any) -> None:
     """Write JSON all or nothing."""
-    partial = file.with_name(f".{os.getpid()}.{file.name}")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, file)
+    with all_or_nothing(file) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def link_or_copy(source: Path, destination: Path) -> None:
     """Hard-link, or copy where the file system cannot; the destination appears whole."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    partial = destination.with_name(f".{os.getpid()}.{destination.name}")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(source.resolve(), partial)  # a link to a link would break when the folder moves
-    except OSError:
-        shutil.copy2(source, partial)
-    os.replace(partial, destination)
-    partial.unlink(missing_ok=True)  # renaming one hard link onto another of the same file leaves both
+    with all_or_nothing(destination) as partial:
+        try:
+            os.link(source.resolve(), partial)  # a link to a link would break when the folder moves
+        except OSError:
+            shutil.copy2(source, partial)
 
 
 def dataset_folder(root: Path, dataset_id: int, name: str) -> Path:

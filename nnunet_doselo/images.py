@@ -1,13 +1,13 @@
 """Images on disk: SimpleITK's (x, y, z) becomes (Z, Y, X) in one place, and writes are all or nothing."""
 
 import gzip
-import os
 import zlib
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from nnunet_doselo.atomic import all_or_nothing
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.geometry import Grid
 
@@ -48,13 +48,8 @@ def write_array(path: Path, array: np.ndarray, grid: Grid) -> None:
     image.SetSpacing(grid.spacing)
     image.SetOrigin(grid.origin)
     image.SetDirection(grid.direction)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with all_or_nothing(path) as partial:
         sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_image(path: Path) -> sitk.Image:

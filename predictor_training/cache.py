@@ -6,7 +6,6 @@ One .b2nd file a case, int16 (3, Z, Y, X) = CT offset so that air is 0, target l
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ import blosc2
 import numpy as np
 import SimpleITK as sitk
 
+from nnunet_doselo.atomic import all_or_nothing
 from nnunet_doselo.dataset_folder import ExtendedDataset
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.geometry import AIR_HU
@@ -162,11 +162,9 @@ def _in_plane(image: sitk.Image, spacing_mm: tuple[float, float], interpolation:
 
 def _save(array: np.ndarray, path: Path, meta: dict) -> None:
     """One chunk a slice, so that training reads only what it shows."""
-    partial_path = path.with_name(f".{os.getpid()}.{path.name}")
-    partial_path.unlink(missing_ok=True)
     chunks = (*array.shape[:-3], 1, *array.shape[-2:])
-    stored = blosc2.asarray(np.ascontiguousarray(array), urlpath=str(partial_path), mode="w", chunks=chunks)
-    for key, value in meta.items():
-        stored.schunk.vlmeta[key] = value
-    del stored
-    os.replace(partial_path, path)
+    with all_or_nothing(path) as file:
+        stored = blosc2.asarray(np.ascontiguousarray(array), urlpath=str(file), mode="w", chunks=chunks)
+        for key, value in meta.items():
+            stored.schunk.vlmeta[key] = value
+        del stored

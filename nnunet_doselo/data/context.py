@@ -4,7 +4,6 @@ One file a case, `<data_identifier>_context/<case>.b2nd`: int16 (2, Z, Y, X) = H
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
+from nnunet_doselo.atomic import all_or_nothing
 from nnunet_doselo.dataset_folder import ExtendedDataset, environment_folder, raw_dataset
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.parallel import map_cases
@@ -133,16 +133,12 @@ def _require_same_grid(file: Path, array: np.ndarray, plans: PlansManager, prope
 
 
 def _save(array: np.ndarray, path: Path, patch_size: Sequence[int], source: str) -> None:
-    partial_path = path.with_name(f".{os.getpid()}.{path.name}")
-    partial_path.unlink(missing_ok=True)
     blocks, chunks = comp_blosc2_params(array.shape, tuple(patch_size), array.itemsize)
-    stored = blosc2.asarray(
-        np.ascontiguousarray(array), urlpath=str(partial_path), mode="w", chunks=chunks, blocks=blocks
-    )
-    metadata = stored.schunk
-    metadata.vlmeta[SOURCE] = source
-    del metadata, stored
-    os.replace(partial_path, path)
+    with all_or_nothing(path) as file:
+        stored = blosc2.asarray(np.ascontiguousarray(array), urlpath=str(file), mode="w", chunks=chunks, blocks=blocks)
+        metadata = stored.schunk
+        metadata.vlmeta[SOURCE] = source
+        del metadata, stored
 
 
 def context_of_dataset(dataset: str | int, plans_name: str, configuration: str) -> tuple[ContextFolder, list[str]]:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nnunet_doselo.atomic import all_or_nothing
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.guidance import DoseGuidance
 from nnunet_doselo.hashing import sha256_of
@@ -104,7 +105,7 @@ def save_predictor(network: DosePredictor, card: PredictorCard, path: Path) -> P
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     with _without_deprecation(), torch.no_grad():
         frozen = torch.jit.freeze(torch.jit.script(network))
-        with _all_or_nothing(path) as script, _all_or_nothing(path.with_suffix(".safetensors")) as weights:
+        with all_or_nothing(path) as script, all_or_nothing(path.with_suffix(".safetensors")) as weights:
             torch.jit.save(frozen, str(script), _extra_files={_CARD: card.to_json()})
             save_file(state, weights, metadata={_CARD: card.to_json()})
     return path
@@ -175,14 +176,3 @@ def _without_deprecation() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*torch\.jit\..*deprecated.*")
         yield
-
-
-@contextmanager
-def _all_or_nothing(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
