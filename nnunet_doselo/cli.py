@@ -109,6 +109,32 @@ def convert_channels(
 
 @app.command()
 @_clear_errors
+def phantom(
+    dataset_id: DatasetId,
+    cases: Annotated[int, typer.Option(help="Patients for training.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Of the cohort; other seeds give other patients.", show_default=False)],
+    spacing: Annotated[float, typer.Option(help="Isotropic voxel size in mm, 2 to 6.")] = 3.0,
+    variants: Annotated[
+        int, typer.Option(help="Perturbed targets for each training patient, each planned anew: for the predictor.")
+    ] = 0,
+    test_cases: Annotated[int, typer.Option(help="More patients, for the test split.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the new dataset.")] = "Phantom",
+    processes: Processes = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Synthetic patients after resection of a glioblastoma: four MR sequences, CT, 13 organs, GTV and dose."""
+    from nnunet_doselo.dataset_conversion import writer
+    from nnunet_doselo.dataset_conversion.phantom import cohort
+    from nnunet_doselo.dataset_folder import environment_folder
+
+    folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
+    settings = cohort.CohortSettings(cases, seed, spacing, variants, test_cases)
+    cohort.make_cohort(folder, settings, processes=processes or default_processes(), overwrite=overwrite)
+    console.print(f"{folder}\nnext: doselo verify {dataset_id}")
+
+
+@app.command()
+@_clear_errors
 def verify(dataset: Dataset, processes: Processes = 0) -> None:
     """Check an extended dataset: grids, case sets, labels, HU, dose units. One line a finding, exit status 1 if any."""
     from nnunet_doselo.dataset_conversion.verify import verify as findings_of
@@ -193,6 +219,40 @@ def preprocess(
 
 @app.command()
 @_clear_errors
+def plan(
+    dataset: Dataset,
+    output: Annotated[
+        Path, typer.Option("--out", "-o", help="Where doses and records go, one of each a case.", show_default=False)
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(help="Folder of label maps to plan (default: the dataset's own).")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Output of an earlier run that gives isocentre and beams: plan predictions like references."),
+    ] = None,
+    engine: Annotated[str, typer.Option(help="fluence (built in) or pydosert.")] = "fluence",
+    split: Annotated[str, typer.Option(help="Ts or Tr.")] = "Ts",
+    processes: Processes = 0,
+) -> None:
+    """Plan a dose on every label map of a folder with the open planner: for comparison, not deliverable."""
+    from nnunet_doselo.dataset_folder import raw_dataset
+    from nnunet_doselo.plan_cohort import plan_cohort
+
+    extended = raw_dataset(dataset)
+    workers = processes or default_processes()
+    done = plan_cohort(extended, output, labels=labels, like=like, engine=engine, split=split, processes=workers)
+    for planned in done:
+        for remark in planned.record.remarks:
+            console.print(f"[yellow]{_plain(planned.case)}[/]: {_plain(remark)}")
+    new = sum(planned.new for planned in done)
+    console.print(f"{output}: {new} of {len(done)} cases planned, {len(done) - new} were current")
+    contours = labels or extended.folder / f"labels{split}"
+    console.print(f"next: doselo evaluate {dataset} {contours} --split {split} --doses {output}")
+
+
+@app.command()
+@_clear_errors
 def evaluate(
     dataset: Dataset,
     predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.", show_default=False)],
@@ -200,22 +260,44 @@ def evaluate(
         "evaluation"
     ),
     split: Annotated[str, typer.Option(help="Ts, or Tr for a fold's validation folder.")] = "Ts",
+    doses: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the contours' doses, from `doselo plan` for instance; no predictor is asked then."
+        ),
+    ] = None,
+    reference_doses: Annotated[
+        Path | None, typer.Option(help="Folder of the reference contours' doses (default: the dataset's).")
+    ] = None,
     predictor: Annotated[
         Path | None,
         typer.Option(help="Dose predictor (default: the dataset's own, or nnUNet_dose_predictor)."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Of the predictor: cpu, cuda or mps.")] = "cpu",
+    all_pictures: Annotated[bool, typer.Option("--all-pictures", help="Draw every case, not two of them.")] = False,
 ) -> None:
     """Dose and overlap of predicted contours: RMAE, dose score, Dice, HD95; CSV, JSON and pictures."""
     from nnunet_doselo import cohort
-    from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
-    from nnunet_doselo.predictor.artifact import find_predictor, load_predictor
+    from nnunet_doselo.dataset_folder import raw_dataset
+    from nnunet_doselo.dose_sources import PlannedDoses
 
     extended = raw_dataset(dataset)
-    file = predictor or find_predictor(environment_folder("nnUNet_preprocessed") / extended.folder.name)
-    rows = cohort.evaluate(extended, predictions, load_predictor(file, device), output, split=split, device=device)
+    if (doses and predictor) or (reference_doses and not doses):
+        raise DoseloError("doses come from --doses (and --reference-doses), or from --predictor; give one of the two")
+    source = PlannedDoses(extended, doses, reference_doses, split) if doses else _predicted(extended, predictor, device)
+    rows = cohort.evaluate(extended, predictions, source, output, split=split, all_pictures=all_pictures)
     _print_scores(rows)
-    console.print(f"dose: {cohort.DOSE_SOURCE}\n{output / 'scores.csv'}, summary and pictures beside it")
+    said = _plain(source.provenance()["evaluated_dose"])
+    console.print(f"dose: {said}\n{output / 'scores.csv'}, summary and pictures beside it")
+
+
+def _predicted(extended: Any, predictor: Path | None, device: str) -> Any:
+    from nnunet_doselo.dataset_folder import environment_folder
+    from nnunet_doselo.predicted_doses import PredictedDoses
+    from nnunet_doselo.predictor.artifact import find_predictor, load_predictor
+
+    file = predictor or find_predictor(environment_folder("nnUNet_preprocessed") / extended.folder.name)
+    return PredictedDoses(extended, load_predictor(file, device), device)
 
 
 def _print_scores(rows: list[Any]) -> None:
@@ -245,6 +327,21 @@ def export_stock(
     console.print(
         f"{exported}\npredict there with: nnUNet_results={destination} nnUNetv2_predict ... -tr nnUNetTrainer"
     )
+
+
+@app.command()
+@_clear_errors
+def demo(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Four minutes on two cores; the networks learn little.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Where everything goes; remove it afterwards.")] = Path("doselo_demo"),
+) -> None:
+    """The whole path on synthetic patients, without GPU: data, dose predictor, two trainers, doses, report."""
+    from nnunet_doselo.demo.main import run_demo
+
+    report = run_demo(folder, quick=quick, console=console)
+    console.print(f"\nreport: {report}")
 
 
 @app.command()

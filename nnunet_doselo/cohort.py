@@ -1,7 +1,7 @@
-"""`doselo evaluate`: what the mistakes of a folder of predicted contours cost in dose, and how they overlap.
+"""`doselo evaluate`: what the mistakes of a folder of contours cost in dose, and how they overlap.
 
-The evaluated dose is the dose predictor's, for both contours: quick, and blind wherever the predictor is. Where the
-dataset has planned doses, the predictor's own error against them is listed beside, as the ruler's error.
+Where the doses come from is a `dose_sources.DoseSource`. Where both are a dose predictor's and the dataset has planned
+doses, the predictor's own error against them is listed beside, as the ruler's error.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.progress import track
 
 from nnunet_doselo.dataset_folder import ExtendedDataset
+from nnunet_doselo.dose_sources import DoseSource
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.evaluation.dose_metrics import RMAE_THRESHOLD, dose_score, rmae
 from nnunet_doselo.evaluation.overlap_metrics import dice, false_positive_cc_beyond, hd95_mm, surface_library
@@ -20,13 +20,10 @@ from nnunet_doselo.evaluation.patient_pictures import picture_of
 from nnunet_doselo.evaluation.report import CaseScores, write_report
 from nnunet_doselo.geometry import body_mask
 from nnunet_doselo.images import read_array
-from nnunet_doselo.patient import Patient, label_values, load_patient, target_map
-from nnunet_doselo.preconditions import require_fitting_predictor
-from nnunet_doselo.predictor.artifact import FrozenPredictor
-from nnunet_doselo.predictor.volume import predict_volume
+from nnunet_doselo.patient import Patient, label_values, load_patient
 from nnunet_doselo.versions import versions
 
-DOSE_SOURCE = "dose predictor, for the reference and for the evaluated contour; no treatment planning system"
+PICTURES_FOLDER = "pictures"
 
 
 @dataclass(frozen=True)
@@ -42,32 +39,33 @@ class Evaluated:
 def evaluate(
     dataset: ExtendedDataset,
     predictions: Path,
-    predictor: FrozenPredictor,
+    source: DoseSource,
     output: Path,
     *,
     split: str = "Ts",
-    device: torch.device | str = "cpu",
+    all_pictures: bool = False,
 ) -> list[CaseScores]:
     """Score every prediction in a folder against the dataset's labels.
 
-    Writes scores.csv, summary.json and pictures of the cases of median and worst RMAE to `output`.
+    Writes scores.csv, summary.json and pictures of the cases of median and worst RMAE to `output`; with
+    `all_pictures` also pictures/CASE.png.
 
     Raises
     ------
-    DoseloError: no prediction belongs to the split; a prediction lies on another grid; the predictor was made for
-        other organs or targets.
+    DoseloError: no prediction belongs to the split; a prediction or a dose lies on another grid; the source of doses
+        does not fit the dataset or lacks a case.
     """
-    require_fitting_predictor(predictor.card, dataset.guidance, str(predictor.path))
     cases = _cases(dataset, predictions, split)
+    source.prepare(cases)
     rows = []
     for case in track(cases, "Evaluating"):
-        rows.append(
-            CaseScores(case, _scores(_evaluate_case(dataset, predictions, predictor, case, split, device), dataset))
-        )
-    write_report(output, rows, _provenance(dataset, predictions, predictor, split, len(cases)))
+        found = _evaluate_case(dataset, predictions, source, case, split)
+        rows.append(CaseScores(case, _scores(found, dataset, with_predictor_error=source.predicted)))
+        if all_pictures:
+            _picture(output / PICTURES_FOLDER / f"{case}.png", found, dataset)
+    write_report(output, rows, _provenance(dataset, predictions, source, split, len(cases)))
     for title, case in _to_look_at(rows):
-        found = _evaluate_case(dataset, predictions, predictor, case, split, device)
-        _picture(output / f"{title}.png", found, dataset)
+        _picture(output / f"{title}.png", _evaluate_case(dataset, predictions, source, case, split), dataset)
     return rows
 
 
@@ -82,34 +80,24 @@ def _cases(dataset: ExtendedDataset, predictions: Path, split: str) -> list[str]
     return sorted(known & there)
 
 
-def _evaluate_case(
-    dataset: ExtendedDataset,
-    predictions: Path,
-    predictor: FrozenPredictor,
-    case: str,
-    split: str,
-    device: torch.device | str,
-) -> Evaluated:
+def _evaluate_case(dataset: ExtendedDataset, predictions: Path, source: DoseSource, case: str, split: str) -> Evaluated:
     patient = load_patient(dataset, case, split)
     file = predictions / f"{case}{dataset.ending}"
     labels, grid = read_array(file)
     if differences := grid.differences(patient.grid):
         raise DoseloError(f"{file}: must lie on the grid of the case's labels: {'; '.join(differences)}")
-    reference_gy, evaluated_gy = (
-        predict_volume(predictor, target_map(dataset, contour), patient.oars, patient.ct_hu, patient.spacing_mm, device)
-        for contour in (patient.labels, labels)
-    )
+    reference_gy, evaluated_gy = source.doses_gy(patient, file, labels)
     return Evaluated(patient, labels, reference_gy, evaluated_gy)
 
 
-def _scores(found: Evaluated, dataset: ExtendedDataset) -> dict[str, float]:
+def _scores(found: Evaluated, dataset: ExtendedDataset, *, with_predictor_error: bool) -> dict[str, float]:
     patient, body = found.patient, body_mask(found.patient.ct_hu)
     prescription_gy = dataset.guidance.prescription_gy
     scores = {
         "rmae": rmae(found.reference_gy, found.evaluated_gy, body, prescription_gy),
         "dose_score_gy": dose_score(found.reference_gy * body, found.evaluated_gy * body, body),
     }
-    if patient.dose_gy is not None:
+    if with_predictor_error and patient.dose_gy is not None:
         planned = patient.dose_gy * body
         scores["dose_score_vs_planned_gy"] = dose_score(planned, found.evaluated_gy * body, body)
         scores["predictor_error_gy"] = dose_score(planned, found.reference_gy * body, body)
@@ -153,19 +141,14 @@ def _picture(path: Path, found: Evaluated, dataset: ExtendedDataset) -> None:
 
 
 def _provenance(
-    dataset: ExtendedDataset, predictions: Path, predictor: FrozenPredictor, split: str, cases: int
+    dataset: ExtendedDataset, predictions: Path, source: DoseSource, split: str, cases: int
 ) -> dict[str, object]:
     return {
         "dataset": dataset.folder.name,
         "split": split,
         "cases": f"{cases} of {len(dataset.cases('labels', split))} in the split",
         "predictions": str(predictions),
-        "evaluated_dose": DOSE_SOURCE,
-        "dose_predictor": {
-            "file": predictor.path.name,
-            "sha256": predictor.sha256,
-            **predictor.card.validation,
-        },
+        **source.provenance(),
         "rmae_threshold_of_rx": RMAE_THRESHOLD,
         "prescription_gy": dataset.guidance.prescription_gy,
         "surface_distances": surface_library(),

@@ -28,11 +28,18 @@ BASES = {
     "nnUNetTrainerDOSELO_DiceCE": TrainerSettings(binary_cross_entropy=False),
     "nnUNetTrainerDOSELO": TrainerSettings(),
     "nnUNetTrainerBCE": TrainerSettings(dose_weight=None),
+    "nnUNetTrainer": TrainerSettings(binary_cross_entropy=False, dose_weight=None),
 }
+STOCK = "nnUNetTrainer"
+STOCK_NAME = rf"{STOCK}(_\d+epochs)?_\d+iterations"
+"""nnU-Net's own trainer is ours only with a number of iterations: `nnUNetTrainer_100epochs` is nnU-Net's."""
 
 
 def parse_trainer_name(name: str) -> tuple[str, TrainerSettings] | None:
     """Base name and settings, or None if the name is none of ours.
+
+    nnU-Net's own trainer is ours where its name sets the iterations (nnUNetTrainer_3epochs_40iterations): the baseline
+    of a short run. Without them (nnUNetTrainer_100epochs) it is nnU-Net's.
 
     >>> parse_trainer_name("nnUNetTrainerDOSELO_lambda0p1_50epochs")[1].dose_weight
     0.1
@@ -42,7 +49,7 @@ def parse_trainer_name(name: str) -> tuple[str, TrainerSettings] | None:
     DoseloError: one of ours with a suffix that is unknown, given twice, out of range or without meaning there.
     """
     base = next((b for b in BASES if name == b or name.startswith(f"{b}_")), None)
-    if base is None:
+    if base is None or (base == STOCK and not re.fullmatch(STOCK_NAME, name)):
         return None
     settings, seen = BASES[base], set()
     for suffix in filter(None, name[len(base) :].split("_")):

@@ -29,10 +29,10 @@ from nnunet_doselo.settings import BASES, TrainerSettings, parse_trainer_name
 LOGGED = ("voxel_loss", "dose_term", "dose_rms_gy")
 
 
-class nnUNetTrainerBCE(nnUNetTrainer):
-    """Binary cross-entropy in place of nnU-Net's loss: what dose guidance is added to, and measured against."""
+class nnUNetTrainerOfLength(nnUNetTrainer):
+    """nnU-Net's own trainer but for its number of epochs and of iterations."""
 
-    settings: TrainerSettings = BASES["nnUNetTrainerBCE"]
+    settings: TrainerSettings = BASES["nnUNetTrainer"]
 
     # nnU-Net reads this signature and looks every name up in its own __init__: it must stay as it is there
     def __init__(
@@ -49,6 +49,12 @@ class nnUNetTrainerBCE(nnUNetTrainer):
         if self.settings.iterations_per_epoch is not None:
             self.num_iterations_per_epoch = self.settings.iterations_per_epoch
             self.num_val_iterations_per_epoch = max(1, self.settings.iterations_per_epoch // 5)
+
+
+class nnUNetTrainerBCE(nnUNetTrainerOfLength):
+    """Binary cross-entropy in place of nnU-Net's loss: what dose guidance is added to, and measured against."""
+
+    settings = BASES["nnUNetTrainerBCE"]
 
     def _build_loss(self) -> nn.Module:
         loss = super()._build_loss()
@@ -187,12 +193,13 @@ class nnUNetTrainerDOSELO_DiceCE(nnUNetTrainerDOSELO):
     settings = BASES["nnUNetTrainerDOSELO_DiceCE"]
 
 
-_CLASSES: dict[str, type[nnUNetTrainerBCE]] = {
-    cls.__name__: cls for cls in (nnUNetTrainerBCE, nnUNetTrainerDOSELO, nnUNetTrainerDOSELO_DiceCE)
+_CLASSES: dict[str, type[nnUNetTrainerOfLength]] = {
+    "nnUNetTrainer": nnUNetTrainerOfLength,
+    **{cls.__name__: cls for cls in (nnUNetTrainerBCE, nnUNetTrainerDOSELO, nnUNetTrainerDOSELO_DiceCE)},
 }
 
 
-def trainer_class(name: str) -> type[nnUNetTrainerBCE] | None:
+def trainer_class(name: str) -> type[nnUNetTrainerOfLength] | None:
     """The trainer of that name, made on demand if it carries suffixes; None if the name is none of ours.
 
     Raises

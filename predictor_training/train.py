@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
+from nnunet_doselo.case_names import patient_of
 from nnunet_doselo.dataset_folder import ExtendedDataset
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.hashing import sha256_of
@@ -100,17 +101,37 @@ def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> Plan:
     settings.check()
     guidance = dataset.guidance
     cases = training_cases(dataset)
-    held_out = min(len(cases) - 1, max(1, round(settings.validation_fraction * len(cases))))
-    shuffled = np.random.default_rng(settings.seed).permutation(cases).tolist()
+    training, validation = _split(cases, settings)
     values = label_values(dataset)
     return Plan(
         settings,
         dataset,
-        sorted(shuffled[held_out:]),
-        sorted(shuffled[:held_out]),
+        training,
+        validation,
         settings.spacing_mm or median_spacing(dataset, cases),
         NetworkSettings(tuple(guidance.organ_labels), guidance.prescription_gy).scaled(settings.width),
         TargetCodes.from_labels(values, guidance.target_fraction(values)),
+    )
+
+
+def _split(cases: list[str], settings: TrainingSettings) -> tuple[list[str], list[str]]:
+    """Training and validation cases, both sorted; a patient and its variants are on the same side.
+
+    Raises
+    ------
+    DoseloError: all cases show the same patient.
+    """
+    patients = sorted({patient_of(case) for case in cases})
+    if len(patients) < 2:
+        raise DoseloError(
+            f"a dose predictor needs at least two patients, one of them for validation; all {len(cases)} training "
+            f"cases are variants of {patients[0]}"
+        )
+    held_out = min(len(patients) - 1, max(1, round(settings.validation_fraction * len(patients))))
+    validation = set(np.random.default_rng(settings.seed).permutation(patients)[:held_out].tolist())
+    return (
+        [case for case in cases if patient_of(case) not in validation],
+        [case for case in cases if patient_of(case) in validation],
     )
 
 

@@ -11,13 +11,14 @@ import pytest
 import typer
 from click import unstyle
 from predictors import card_of, random_network
+from stub_planner import StubPlanner
 from typer.testing import CliRunner
 
 from nnunet_doselo.cli import app
 from nnunet_doselo.doctor import Check
 from nnunet_doselo.predictor.artifact import save_predictor
 
-COMMANDS = ["env", "doctor", "verify", "preprocess", "train-predictor", "evaluate", "export-stock", "convert"]
+COMMANDS = ["env", "doctor", "verify", "preprocess", "train-predictor", "plan", "evaluate", "export-stock", "convert"]
 CONVERTERS = ["openkbp", "channels"]
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 DATASET = "Dataset501_Head"
@@ -156,6 +157,24 @@ def test_evaluate_without_a_predictor_names_both_places(root: Path) -> None:
     _, errors = doselo("evaluate", "501", ".", status=1)
     assert "nnUNet_dose_predictor is not set" in errors
     assert str(root / "nnUNet_preprocessed" / DATASET / "dose_predictor.ts") in errors
+
+
+def test_plans_are_made_and_evaluated_without_a_predictor(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StubPlanner().install(monkeypatch)
+    said, _ = doselo("plan", "501", "--out", "planned", "-np", "1")
+    labels = root / "nnUNet_raw" / DATASET / "labelsTs"
+    assert said.splitlines() == [
+        "planned: 1 of 1 cases planned, 0 were current",
+        f"next: doselo evaluate 501 {labels} --split Ts --doses planned",
+    ]
+    said, _ = doselo("evaluate", "501", str(labels), "-o", "out", "--doses", "planned")
+    assert "dose: the built-in planner (engine fluence: fluence optimisation, not a deliverable plan)" in said
+
+
+@pytest.mark.parametrize("options", [["--doses", "a", "--predictor", "b"], ["--reference-doses", "a"]])
+def test_evaluate_takes_doses_from_one_source(root: Path, options: list[str]) -> None:
+    _, errors = doselo("evaluate", "501", ".", *options, status=1)
+    assert "doses come from --doses (and --reference-doses), or from --predictor" in errors
 
 
 def test_env_prints_one_line_for_the_shell() -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,13 @@ from torch import Tensor
 
 from nnunet_doselo.cohort import evaluate
 from nnunet_doselo.dataset_folder import ExtendedDataset
+from nnunet_doselo.dose_sources import PlannedDoses
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.evaluation.report import CaseScores
+from nnunet_doselo.hashing import sha256_of
 from nnunet_doselo.images import write_array
+from nnunet_doselo.plan_record import PlanRecord, record_path
+from nnunet_doselo.predicted_doses import PredictedDoses
 
 CASES = ["Phantom_001", "Phantom_002"]
 PREDICTOR = stand_in(sixty_times_target)
@@ -51,7 +57,7 @@ def predict(folder: Path, *labels: np.ndarray) -> None:
 
 
 def scored(dataset: ExtendedDataset, predictions: Path) -> list[CaseScores]:
-    return evaluate(dataset, predictions, PREDICTOR, predictions.parent / "out")
+    return evaluate(dataset, predictions, PredictedDoses(dataset, PREDICTOR), predictions.parent / "out")
 
 
 def summary(predictions: Path) -> dict[str, Any]:
@@ -88,7 +94,7 @@ def test_dose_predicted_outside_the_body_does_not_count(dataset: ExtendedDataset
         return dose
 
     predict(predictions, cube(shift=1))
-    (row,) = evaluate(dataset, predictions, stand_in(leaking), predictions.parent / "out")
+    (row,) = evaluate(dataset, predictions, PredictedDoses(dataset, stand_in(leaking)), predictions.parent / "out")
     body = phantoms.head()
     planned_gy = phantoms.dose_for(phantoms.target(1))
     assert row.score("dose_score_gy") == pytest.approx(32 * 60 / body.sum())
@@ -161,7 +167,9 @@ def test_table_summary_and_pictures_say_where_they_come_from(dataset: ExtendedDa
 
 
 def test_training_cases_can_be_scored_too(dataset: ExtendedDataset, tmp_path: Path) -> None:
-    (row,) = evaluate(dataset, dataset.folder / "labelsTr", PREDICTOR, tmp_path / "out", split="Tr")
+    (row,) = evaluate(
+        dataset, dataset.folder / "labelsTr", PredictedDoses(dataset, PREDICTOR), tmp_path / "out", split="Tr"
+    )
     assert (row.case, row.score("target_dice")) == ("Phantom_000", 1)
 
 
@@ -199,4 +207,120 @@ def test_a_predictor_for_other_organs_is_refused(dataset: ExtendedDataset, predi
     predict(predictions, cube())
     other = stand_in(sixty_times_target, oars={"SpinalCord": 1})
     with pytest.raises(DoseloError, match=r"stand_in\.ts: was made for organs .*SpinalCord"):
-        evaluate(dataset, predictions, other, predictions.parent / "out")
+        evaluate(dataset, predictions, PredictedDoses(dataset, other), predictions.parent / "out")
+
+
+def doses_in(folder: Path, *doses_gy: np.ndarray) -> Path:
+    for case, dose_gy in zip(CASES, doses_gy, strict=False):
+        write(folder / f"{case}.nii.gz", dose_gy.astype(np.float32))
+    return folder
+
+
+def record(folder: Path, case: str, labels: Path, **changes: Any) -> None:
+    content = {
+        "engine": "fluence",
+        "isocentre_mm": (0.0, 0.0, 0.0),
+        "gantry_deg": (0.0, 180.0),
+        "bixel_mm": 3.0,
+        "prescription_gy": 60.0,
+        "iterations": 5,
+        "converged": True,
+        "notes": (),
+        "inputs": {"labels_sha256": sha256_of(labels)},
+        "versions": {},
+    }
+    PlanRecord(**{**content, **changes}).write(record_path(folder, case))
+
+
+@pytest.fixture
+def planned(dataset: ExtendedDataset, predictions: Path, tmp_path: Path) -> Path:
+    """References planned to 50 Gy. Predicted: the first case shifted by a voxel, the second empty; doses of 50 Gy."""
+    for case in CASES:
+        write(dataset.path("dose", case, "Ts"), (50 * cube()).astype(np.float32))
+    predict(predictions, cube(shift=1), 0 * cube())
+    return doses_in(tmp_path / "planned", 50 * cube(shift=1), 0 * cube())
+
+
+def test_planned_doses_are_compared_with_the_datasets_by_hand(
+    dataset: ExtendedDataset, predictions: Path, planned: Path
+) -> None:
+    """16 of 64 voxels lose 50 Gy and 16 others get it; the empty contour loses all."""
+    shifted, empty = evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+    body = phantoms.head().sum()
+    assert shifted.score("rmae") == pytest.approx(16 / 64)
+    assert shifted.score("dose_score_gy") == pytest.approx(32 * 50 / body)
+    assert (empty.score("rmae"), empty.score("target_dice")) == (1, 0)
+    assert empty.score("dose_score_gy") == pytest.approx(64 * 50 / body)
+    assert np.isnan(empty.score("target_hd95_mm"))
+    assert not [name for name in shifted.scores if "predictor" in name or "planned" in name]
+
+
+def test_reference_doses_can_be_others_than_the_datasets(
+    dataset: ExtendedDataset, predictions: Path, planned: Path, tmp_path: Path
+) -> None:
+    references = doses_in(tmp_path / "references", 40 * cube(), 40 * cube())
+    source = PlannedDoses(dataset, planned, references)
+    shifted, _ = evaluate(dataset, predictions, source, predictions.parent / "out")
+    assert shifted.score("rmae") == pytest.approx((48 * 10 / 40 + 16) / 64)
+    assert summary(predictions)["provenance"]["reference_dose"].endswith(f"; {references}")
+
+
+def test_the_summary_says_who_planned_the_doses(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
+    for case, notes in zip(CASES, ((), ("the target is empty",)), strict=True):
+        record(planned, case, predictions / f"{case}.nii.gz", notes=notes)
+    evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+    said = summary(predictions)["provenance"]
+    assert said["evaluated_dose"].startswith("the built-in planner (engine fluence: ")
+    assert said["evaluated_dose"].endswith(f"not a deliverable plan); {planned}")
+    assert said["reference_dose"] == f"the dataset's own; {dataset.folder / 'doseTs'}"
+    assert said["planner_remarks"] == {"Phantom_002": ["the target is empty"]}
+
+
+def test_doses_without_records_are_said_to_have_none(
+    dataset: ExtendedDataset, predictions: Path, planned: Path
+) -> None:
+    record(planned, "Phantom_001", predictions / "Phantom_001.nii.gz", engine="OurTPS 3.1")
+    evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+    said = summary(predictions)["provenance"]["evaluated_dose"]
+    assert said == f"OurTPS 3.1, files without a record of who planned them; {planned}"
+
+
+def test_a_dose_planned_on_another_contour_is_refused(
+    dataset: ExtendedDataset, predictions: Path, planned: Path
+) -> None:
+    record(planned, "Phantom_001", dataset.path("labels", "Phantom_001", "Ts"))
+    with pytest.raises(DoseloError, match=r"Phantom_001\.nii\.gz: was planned on a label map of SHA-256 \w{12}…, but"):
+        evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+
+
+def test_a_missing_dose_is_named_before_anything_is_scored(
+    dataset: ExtendedDataset, predictions: Path, planned: Path
+) -> None:
+    (planned / "Phantom_002.nii.gz").unlink()
+    with pytest.raises(DoseloError, match=r"evaluated doses of 2 cases, missing 1, for example Phantom_002\.nii\.gz"):
+        evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+    assert not (predictions.parent / "out").exists()
+
+
+def test_a_missing_reference_dose_is_named(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
+    dataset.path("dose", "Phantom_001", "Ts").unlink()
+    with pytest.raises(DoseloError, match=r"doseTs: expected the reference doses of 2 cases, missing 1, for example"):
+        evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+
+
+def test_a_dose_on_another_grid_is_refused(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
+    write(planned / "Phantom_001.nii.gz", cube().astype(np.float32), spacing_mm=(3.0, 3.0, 2.5))
+    with pytest.raises(DoseloError, match=r"planned/Phantom_001\.nii\.gz: must lie on the grid"):
+        evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+
+
+def test_every_case_is_drawn_on_request(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
+    out = predictions.parent / "out"
+    evaluate(dataset, predictions, PlannedDoses(dataset, planned), out, all_pictures=True)
+    assert sorted(file.name for file in (out / "pictures").iterdir()) == [f"{case}.png" for case in CASES]
+
+
+def test_planned_doses_need_neither_torch_nor_nnunet() -> None:
+    code = "import sys, nnunet_doselo.cohort; sys.exit(', '.join({'torch', 'nnunetv2'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr.strip()) == ("", "")

@@ -42,7 +42,7 @@ def test_one_top_level_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
 
 @pytest.mark.parametrize("folder", ["dataset_conversion", "predictor_training"])
 def test_the_folders_from_beside_are_inside(wheel: zipfile.ZipFile, repository: Path, folder: str) -> None:
-    expected = {f"nnunet_doselo/{folder}/{path.name}" for path in (repository / folder).glob("*.py")}
+    expected = {f"nnunet_doselo/{path.relative_to(repository)}" for path in (repository / folder).rglob("*.py")}
     assert expected <= {*wheel.namelist()}
     assert f"nnunet_doselo/{folder}/__init__.py" in expected
 

@@ -9,6 +9,7 @@ from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.settings import SUFFIXES, TrainerSettings, parse_trainer_name
 
 DOSELO, DICE_CE, BCE = "nnUNetTrainerDOSELO", "nnUNetTrainerDOSELO_DiceCE", "nnUNetTrainerBCE"
+STOCK = "nnUNetTrainer"
 
 
 @pytest.mark.parametrize(
@@ -25,13 +26,18 @@ DOSELO, DICE_CE, BCE = "nnUNetTrainerDOSELO", "nnUNetTrainerDOSELO_DiceCE", "nnU
         (f"{DICE_CE}_straightthrough", DICE_CE, TrainerSettings(False, 1.0, None, None, True)),
         (f"{DICE_CE}_lambda3_7iterations", DICE_CE, TrainerSettings(False, 3.0, None, 7)),
         (f"{BCE}_100epochs_20iterations", BCE, TrainerSettings(True, None, 100, 20)),
+        (f"{STOCK}_3epochs_40iterations", STOCK, TrainerSettings(False, None, 3, 40)),
+        (f"{STOCK}_40iterations", STOCK, TrainerSettings(False, None, None, 40)),
     ],
 )
 def test_a_name_gives_its_settings(name: str, base: str, expected: TrainerSettings) -> None:
     assert parse_trainer_name(name) == (base, expected)
 
 
-@pytest.mark.parametrize("name", ["nnUNetTrainer", "nnUNetTrainer_100epochs", "", "DOSELO", f"{DOSELO}2", f"My{BCE}"])
+@pytest.mark.parametrize(
+    "name",
+    [STOCK, f"{STOCK}_100epochs", f"{STOCK}_lambda1", f"{STOCK}Adam", "", "DOSELO", f"{DOSELO}2", f"My{BCE}"],
+)
 def test_names_of_others_are_left_alone(name: str) -> None:
     assert parse_trainer_name(name) is None
 

@@ -73,6 +73,14 @@ def test_dice_and_ce_keep_nnunets_own_loss(project: Path) -> None:
     assert five_steps(stock) == five_steps(guided)
 
 
+def test_the_default_trainer_of_another_length_is_the_default_trainer(project: Path) -> None:
+    stock, short = make_trainer("nnUNetTrainer"), make_trainer("nnUNetTrainer_3epochs_10iterations")
+    assert (short.num_epochs, short.num_iterations_per_epoch, short.num_val_iterations_per_epoch) == (3, 10, 2)
+    stock.num_epochs = 3  # the learning rate follows it
+    assert five_steps(stock) == five_steps(short)
+    assert same(weights(stock), weights(short))
+
+
 def test_channels_follow_label_values_whatever_the_files_order(project: Path) -> None:
     trainer = make_trainer("nnUNetTrainerBCE")
     trainer.dataset_json = {

@@ -13,6 +13,7 @@ import pytest
 import torch
 from predictors import random_inputs
 
+from nnunet_doselo.case_names import patient_of, variant_name
 from nnunet_doselo.dataset_folder import ExtendedDataset
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.hashing import sha256_of
@@ -157,6 +158,34 @@ def test_the_split_keeps_cases_on_both_sides_and_follows_the_seed(plan: Plan, fr
     assert make_plan(plan.dataset, settings).validation == split.validation
     others = [make_plan(plan.dataset, dataclasses.replace(settings, seed=s)).validation for s in range(8)]
     assert any(validation != split.validation for validation in others)
+
+
+def add_variants(dataset: ExtendedDataset, folder: Path, cases: list[str]) -> ExtendedDataset:
+    """A copy in which these cases have a variant each."""
+    copy = ExtendedDataset(shutil.copytree(dataset.folder, folder / dataset.folder.name))
+    for kind in ("labels", "ct", "oars", "dose"):
+        for case in cases:
+            shutil.copy(copy.path(kind, case), copy.path(kind, variant_name(case, 1)))
+    return copy
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_patient_and_its_variants_are_on_the_same_side(plan: Plan, tmp_path: Path, seed: int) -> None:
+    dataset = add_variants(plan.dataset, tmp_path, plan.dataset.cases())
+    split = make_plan(dataset, dataclasses.replace(TINY, validation_fraction=0.5, seed=seed))
+    sides = [{patient_of(case) for case in cases} for cases in (split.training, split.validation)]
+    assert [len(side) for side in sides] == [2, 2]
+    assert not sides[0] & sides[1]
+    assert sorted([*split.training, *split.validation]) == dataset.cases()
+
+
+def test_variants_of_one_patient_cannot_validate_each_other(plan: Plan, tmp_path: Path) -> None:
+    first, *others = plan.dataset.cases()
+    dataset = add_variants(plan.dataset, tmp_path, [first])
+    for case in others:
+        dataset.path("dose", case).unlink()
+    with pytest.raises(DoseloError, match=f"at least two patients.* all 2 training cases are variants of {first}"):
+        make_plan(dataset, TINY)
 
 
 def test_the_plan_says_what_will_be_done(plan: Plan) -> None:

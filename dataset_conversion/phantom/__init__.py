@@ -1,0 +1,1 @@
+"""Synthetic post-operative glioblastoma patients: a real brain in a modelled head, with dose from the open planner."""

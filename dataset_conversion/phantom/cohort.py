@@ -1,0 +1,192 @@
+"""`doselo phantom`: a cohort of synthetic post-operative glioblastoma patients in the paper's layout.
+
+Patients depend on the cohort's seed and their own number alone. Other seeds give other patients: one seed for the
+cohort that trains the dose predictor and another for the cohort that trains the segmentation network keep the two
+apart, as in the paper. Variants are meant for the predictor's cohort. Whoever splits a cohort with variants by hand
+keeps a patient and its variants on the same side (`case_names.patient_of`); `doselo train-predictor` does.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+
+from nnunet_doselo.case_names import variant_name
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.geometry import Grid
+from nnunet_doselo.guidance import DoseGuidance
+from nnunet_doselo.images import write_array
+from nnunet_doselo.parallel import map_cases
+
+from ..overlaps import LostCc, lost_cc, print_lost
+from ..writer import Case, DatasetWriter, link_or_copy, write_json
+from .images import SEQUENCES
+from .organs import OARS
+from .patient import SyntheticPatient, make_patient
+from .random_fields import generator
+from .variants import FUNCTIONS, Variant, draw_variant
+
+if TYPE_CHECKING:
+    from nnunet_doselo.planning.interface import Plan
+
+TARGET_GY = {"GTV": 60.0}
+LABELS = {"background": 0, "GTV": 1}
+SPACINGS_MM = (2.0, 6.0)
+RECORD_FOLDER, RECORD_FILE = "phantom", "phantom.json"
+
+
+@dataclass(frozen=True)
+class CohortSettings:
+    """What a cohort is made of; a folder keeps to the settings it was begun with.
+
+    variants: perturbed targets for each training case, written as cases of their own. test_cases: patients after
+    the `cases` for training, numbered on from them, without variants.
+    """
+
+    cases: int
+    seed: int
+    spacing_mm: float = 3.0
+    variants: int = 0
+    test_cases: int = 0
+
+    def check(self) -> None:
+        """Raises DoseloError if a number is out of its range."""
+        low, high = SPACINGS_MM
+        if self.cases < 1 or self.variants < 0 or self.test_cases < 0 or not 0 <= self.seed < 2**32:
+            raise DoseloError(
+                "a cohort needs at least 1 case, 0 or more variants and test cases, and a seed from 0 to 2^32 - 1; "
+                f"found {self}"
+            )
+        if not low <= self.spacing_mm <= high:
+            raise DoseloError(f"spacing must be {low:g} to {high:g} mm, found {self.spacing_mm:g} mm")
+
+    def patients(self) -> list["Request"]:
+        both = [("Tr", self.variants)] * self.cases + [("Ts", 0)] * self.test_cases
+        return [Request(number, split, variants) for number, (split, variants) in enumerate(both)]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One patient to be made: its number in the cohort, where it goes, and with how many variants."""
+
+    number: int
+    split: str
+    variants: int
+
+
+def make_cohort(folder: Path, settings: CohortSettings, *, processes: int = 1, overwrite: bool = False) -> None:
+    """Write the cohort as an extended dataset; what was drawn is in phantom.json.
+
+    A run that was stopped goes on where it was, patient by patient.
+
+    Raises
+    ------
+    DoseloError: settings out of range; the folder holds another conversion; a patient cannot be made or planned.
+    """
+    settings.check()
+    writer = DatasetWriter(folder)
+    writer.begin({"converter": "phantom", **asdict(settings)}, overwrite=overwrite)
+    patients = settings.patients()
+    to_do = [request for request in patients if not _is_written(request, settings, writer)]
+    lost = map_cases(
+        partial(_make_one, settings=settings, writer=writer),
+        to_do,
+        processes=processes,
+        description="Making patients",
+        name_of=lambda request: case_name(settings.seed, request.number),
+    )
+    write_json(folder / RECORD_FILE, [json.loads(_record_file(writer, r, settings).read_text()) for r in patients])
+    writer.finish(
+        list(SEQUENCES),
+        LABELS,
+        DoseGuidance(TARGET_GY, OARS),
+        description="Synthetic post-operative glioblastoma; dose by fluence optimisation, no deliverable plan",
+        reference="brain: ICBM 2009a nonlinear symmetric (Fonov et al., NeuroImage 54:313, 2011)",
+    )
+    already = len(patients) - len(to_do)
+    Console(stderr=True).print(f"{len(to_do)} patients made, {already} were there already")
+    print_lost(lost)
+
+
+def case_name(seed: int, number: int) -> str:
+    """Holds the seed, so that cohorts of different seeds can be merged."""
+    return f"GBM_{seed}_{number:03d}"
+
+
+def _is_written(request: Request, settings: CohortSettings, writer: DatasetWriter) -> bool:
+    name = case_name(settings.seed, request.number)
+    names = [name, *(variant_name(name, k) for k in range(1, request.variants + 1))]
+    return all(writer.has(n, request.split) for n in names) and _record_file(writer, request, settings).exists()
+
+
+def _record_file(writer: DatasetWriter, request: Request, settings: CohortSettings) -> Path:
+    return writer.folder / RECORD_FOLDER / f"{case_name(settings.seed, request.number)}.json"
+
+
+def _make_one(request: Request, settings: CohortSettings, writer: DatasetWriter) -> LostCc:
+    """Make, plan and write a patient and its variants; the variants share isocentre and beams with the patient."""
+    patient = make_patient(settings.seed, request.number, settings.spacing_mm)
+    name = case_name(settings.seed, request.number)
+    reference = _plan(patient, patient.gtv)
+    variants = draw_variants(patient, settings, request)
+    record = {"case": name, "split": request.split, **patient.record, "plan": _plan_record(reference)}
+    record["variants"] = [{"case": n, **asdict(variant)} for n, variant in variants.items()]
+    write_json(_record_file(writer, request, settings), record)
+    labels = patient.gtv.astype(np.uint8)
+    writer.write(
+        Case(name, patient.grid, patient.images, labels, patient.ct_hu, patient.oars, reference.dose_gy), request.split
+    )
+    for variant_case, variant in variants.items():
+        target = variant.apply(patient.gtv, patient.brain, settings.spacing_mm)
+        dose_gy = _plan(patient, target, like=reference).dose_gy
+        _write_variant(writer, name, variant_case, target, dose_gy, patient.grid, request.split)
+    return lost_cc(patient.overlaps, patient.grid)
+
+
+def _write_variant(
+    writer: DatasetWriter, patient: str, case: str, target: np.ndarray, dose_gy: np.ndarray, grid: Grid, split: str
+) -> None:
+    """Images, CT and organs are those of the patient, linked; the labels come last, as in `DatasetWriter.write`."""
+    shared = [("images", f"_{channel:04d}") for channel in range(len(SEQUENCES))] + [("ct", ""), ("oars", "")]
+    for kind, channel in shared:
+        link_or_copy(writer.file(kind, patient + channel, split), writer.file(kind, case + channel, split))
+    write_array(writer.file("dose", case, split), dose_gy.astype(np.float32), grid)
+    write_array(writer.file("labels", case, split), target.astype(np.uint8), grid)
+
+
+def draw_variants(patient: SyntheticPatient, settings: CohortSettings, request: Request) -> dict[str, Variant]:
+    """Variants by case name. Every kind comes once before one comes again, in an order drawn for each patient."""
+    name, spacing = case_name(settings.seed, request.number), settings.spacing_mm
+    order = generator(settings.seed, request.number, "variants").permutation(np.array(list(FUNCTIONS))).tolist()
+    return {
+        variant_name(name, k): draw_variant(
+            order[(k - 1) % len(order)],
+            patient.gtv,
+            patient.brain,
+            spacing,
+            generator(settings.seed, request.number, "variants", k),
+        )
+        for k in range(1, request.variants + 1)
+    }
+
+
+def _plan(patient: SyntheticPatient, target: np.ndarray, like: "Plan | None" = None) -> "Plan":
+    """Plan 60 Gy on a target; `like` fixes isocentre and beams."""
+    from nnunet_doselo.planning.plan import plan
+
+    return plan(
+        patient.ct_hu,
+        np.where(target, np.float32(TARGET_GY["GTV"]), np.float32(0)),
+        patient.oars,
+        patient.grid.spacing_zyx,
+        isocentre_mm=like.isocentre_mm if like else None,
+        beams=like.beams if like else None,
+    )
+
+
+def _plan_record(plan: "Plan") -> dict[str, Any]:
+    return {"engine": plan.engine, "isocentre_mm": list(plan.isocentre_mm), "converged": plan.converged}

@@ -1,0 +1,107 @@
+"""From fluence to dose: penumbra and scatter of every bixel in every voxel of the body."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+from scipy.sparse import csr_matrix
+
+from .beam_geometry import Projection, project, radiological_depth_mm
+from .interface import Beams
+from .kernels import PencilBeam
+from .lattice import Blur, Lattice, interpolation_matrix
+
+PENUMBRA_REACH_MM = 24.0
+SCATTER_REACH_MM = 150.0
+FINEST_STEP_MM = 2.0
+SCATTER_CELLS = 3
+"""Nodes of the scatter are this many bixels apart."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What a beam meets.
+
+    density: (Z, Y, X) relative to water, 0 outside the body.
+    body: (Z, Y, X) boolean.
+    isocentre_mm: (z, y, x) from the centre of voxel 0.
+    """
+
+    density: np.ndarray
+    body: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    isocentre_mm: tuple[float, float, float]
+
+    def points_mm(self, voxels: Sequence[np.ndarray]) -> np.ndarray:
+        """(N, 3), relative to the isocentre, of voxel indices as `np.nonzero` gives them."""
+        columns = [i * s - c for i, s, c in zip(voxels, self.spacing_mm, self.isocentre_mm, strict=True)]
+        return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True)
+class Influence:
+    """The dose in the body of a fluence (beams, rows, columns) on the lattice `bixels`."""
+
+    patient: Patient
+    beams: Beams
+    bixels: Lattice
+    pencil: PencilBeam
+
+    @cached_property
+    def points_mm(self) -> np.ndarray:
+        """(N, 3), the body's voxels in the order of `np.nonzero`."""
+        return self.patient.points_mm(np.nonzero(self.patient.body))
+
+    @cached_property
+    def blurs(self) -> tuple[Blur, Blur]:
+        """Of the penumbra, and of the scatter."""
+        return (
+            Blur(self.pencil.penumbra_mm, self.bixels, 1, PENUMBRA_REACH_MM),
+            Blur(self.pencil.scatter_mm, self.bixels, SCATTER_CELLS, SCATTER_REACH_MM),
+        )
+
+    @cached_property
+    def depths_mm(self) -> np.ndarray:
+        """(beams, N) float32, radiological."""
+        step_mm = max(FINEST_STEP_MM, min(self.patient.spacing_mm))
+        depths = np.empty((len(self.beams.gantry_deg), len(self.points_mm)), np.float32)
+        for row, gantry in zip(depths, self.beams.gantry_deg, strict=True):
+            seen = project(self.points_mm, gantry)
+            row[:] = radiological_depth_mm(
+                self.patient.density, self.patient.spacing_mm, self.patient.isocentre_mm, seen, gantry, step_mm
+            )
+        return depths
+
+    def matrices(self, chosen: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
+        """Dose in the chosen voxels (indices into `points_mm`) from the nodes of each of the two `blurs`."""
+        points_mm, depths_mm = self.points_mm[chosen], self.depths_mm[:, chosen]
+        views = [project(points_mm, gantry) for gantry in self.beams.gantry_deg]
+        both = [self._strengths(depth, seen) for depth, seen in zip(depths_mm, views, strict=True)]
+        narrow, wide = (
+            interpolation_matrix(blur.nodes, views, [strengths[component] for strengths in both])
+            for component, blur in enumerate(self.blurs)
+        )
+        return narrow, wide
+
+    def _strengths(self, depth_mm: np.ndarray, seen: Projection) -> tuple[np.ndarray, np.ndarray]:
+        """What penumbra and scatter bring per unit of fluence: depth dose and inverse square."""
+        whole = self.pencil.depth_dose(depth_mm) * seen.magnification**2
+        scattered = self.pencil.scattered_share(depth_mm)
+        return whole * (1 - scattered), whole * scattered
+
+    def dose(self, fluence: np.ndarray) -> np.ndarray:
+        """Relative dose (Z, Y, X), 0 outside the body; each beam's share is added in turn."""
+        maps = [blur.forward(fluence) for blur in self.blurs]
+        total = np.zeros(len(self.points_mm))
+        for beam, gantry in enumerate(self.beams.gantry_deg):
+            seen = project(self.points_mm, gantry)
+            for blur, nodes, strength in zip(
+                self.blurs, maps, self._strengths(self.depths_mm[beam], seen), strict=True
+            ):
+                at = np.stack(blur.nodes.at(seen))
+                total += strength * map_coordinates(nodes[beam], at, order=1, mode="grid-constant", cval=0.0)
+        volume = np.zeros(self.patient.body.shape)
+        volume[self.patient.body] = total
+        return volume

@@ -1,0 +1,56 @@
+"""Body and density of scans that can be drawn."""
+
+import numpy as np
+import pytest
+
+from nnunet_doselo.planning.tissue import find_body, relative_electron_density
+
+SPACING = (3.0, 3.0, 3.0)
+
+
+def scan() -> np.ndarray:
+    """A block of 48 x 60 x 60 mm of soft tissue in air."""
+    ct_hu = np.full((16, 40, 40), -1000)
+    ct_hu[:, 10:30, 10:30] = 40
+    return ct_hu
+
+
+@pytest.mark.parametrize(("hu", "density"), [(-1000, 0), (-2000, 0), (0, 1), (100, 1.1), (1000, 1.532), (9000, 2.492)])
+def test_density(hu: float, density: float) -> None:
+    """Thomas (1999): 1 + HU / 1000 up to 100 HU, 1.052 + 0.00048 HU above."""
+    assert relative_electron_density(np.array([hu]))[0] == pytest.approx(density)
+
+
+def test_the_body_keeps_its_outline_to_the_ends_of_the_scan() -> None:
+    body = find_body(scan(), SPACING)
+    assert np.array_equal(body.mask, scan() > -400)
+    assert body.ignored_cc == 0
+
+
+def test_couch_and_frame_are_left_out() -> None:
+    """A board of 2 voxels under the patient with a gap, and a frame above."""
+    ct_hu = scan()
+    ct_hu[:, 33:35, :] = -100
+    ct_hu[8, 2, 5:35] = 500
+    body = find_body(ct_hu, SPACING)
+    assert np.array_equal(body.mask, scan() > -400)
+    assert body.ignored_cc == pytest.approx((16 * 2 * 40 + 30) * 0.027)
+
+
+def test_a_couch_that_touches_the_patient_is_cut_off_beyond_a_rim() -> None:
+    ct_hu = scan()
+    ct_hu[:, 30:32, :] = -100
+    body = find_body(ct_hu, SPACING)
+    assert body.mask[:, 10:30, 10:30].all()
+    assert not body.mask[:, 30:32, :8].any()
+    assert not body.mask[:, 30:32, 32:].any()
+
+
+def test_cavities_belong_to_the_body() -> None:
+    ct_hu = scan()
+    ct_hu[:, 18:22, 18:22] = -1000
+    assert np.array_equal(find_body(ct_hu, SPACING).mask, scan() > -400)
+
+
+def test_an_empty_scan_has_no_body() -> None:
+    assert not find_body(np.full((5, 6, 7), -1000), SPACING).mask.any()
