@@ -26,8 +26,8 @@ from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.patient_pictures import picture_of
 from nnunet_doselo.images import read_image
 from nnunet_doselo.patient import load_patient
+from nnunet_doselo.patient_dose import predict_patient
 from nnunet_doselo.predictor.artifact import FILE_NAME, load_predictor
-from nnunet_doselo.predictor_training.validate import predict
 
 DATASET_ID, NAME = 504, "Dataset504_OpenKBP4mm"
 SPACING_MM = 4
@@ -121,14 +121,18 @@ def score_predictor(stages: Stages, compact: Path) -> dict[str, float]:
         case = f"OpenKBP_{int(file.stem[3:]):03d}"
         patient, original = load_patient(dataset, case, "Ts"), reader.load(file)
         grid, possible = read_image(dataset.path("ct", case, "Ts")), original.possible_dose
-        doses = (predict(predictor, dataset, patient), patient.dose_gy)
+        doses = (predict_patient(predictor, dataset, patient), patient.dose_gy)
         predicted, planned = (on_native_grid(dose, grid, original.voxel_mm) * possible for dose in doses)
         scores[case] = dose_score(original.dose_gy, predicted, possible)
         floors.append(dose_score(original.dose_gy, planned, possible))
     median = sorted(scores, key=lambda case: scores[case])[len(scores) // 2]
     patient = load_patient(dataset, median, "Ts")
     picture_of(
-        stages.work / "predicted_dose.png", patient, patient.dose_gy, predict(predictor, dataset, patient), dataset
+        stages.work / "predicted_dose.png",
+        patient,
+        patient.dose_gy,
+        predict_patient(predictor, dataset, patient),
+        dataset,
     )
     values = list(scores.values())
     return {

@@ -227,6 +227,9 @@ def real_head(report: Report, path: Path, pydosert: bool, pictures: Path | None)
 def head_and_neck(report: Report, folder: Path, pictures: Path | None) -> None:
     case = openkbp_patient(folder)
     report.add(f"{case.name}: targets", np.count_nonzero(case.target) * np.prod(SPACING_MM) / 1000, "cc")
+    left_out = case.target & ~find_body(case.ct_hu, SPACING_MM).mask
+    share = 100 * np.count_nonzero(left_out) / np.count_nonzero(case.target)
+    report.add(f"{case.name}: targets outside the body that the planner finds", share, "%")
     costs(report, "openkbp", folder, seconds=60)
     ours, longer = planned(case), planned(case, iterations=4 * fluence.ITERATIONS)
     name = f"{case.name}: RMAE, default ({ours.iterations} iterations) and four times as many ({longer.iterations})"
@@ -264,7 +267,7 @@ def main(
         "tables": report.tables,
     }
     print(json.dumps(result, indent=1))
-    text = f"{report.markdown()}\n\n{KERNELS if pydosert else ''}\n"
+    text = report.markdown() + (f"\n\n{KERNELS}" if pydosert else "") + "\n"
     print(text)
     if append:
         with append.open("a") as file:

@@ -48,14 +48,15 @@ def convert_openkbp(
     """Convert every patient below `source` (train-pats/pt_1/..., validation-pats/..., test-pats/...).
 
     Training patients become the training split, validation and test patients the test split. Each patient is
-    cropped to its content (body, possible dose, contours), then resampled to isotropic voxels.
+    cropped to its content (body, possible dose, contours), then resampled to isotropic voxels; a spacing of 0 keeps
+    each patient's own, which suits a dose predictor but not nnU-Net's 2d.
 
     Raises
     ------
     DoseloError: no patients found; a patient lacks a file; the folder holds another conversion.
     """
-    if spacing_mm <= 0:
-        raise DoseloError(f"spacing must be positive, found {spacing_mm} mm")
+    if spacing_mm < 0:
+        raise DoseloError(f"spacing must be positive, or 0 for each patient's own voxels; found {spacing_mm} mm")
     patients = find_patients(source)
     writer = DatasetWriter(folder)
     writer.begin({"converter": "openkbp", "spacing_mm": spacing_mm}, overwrite=overwrite)
@@ -199,7 +200,9 @@ def _image(volume: np.ndarray, voxel_mm: Sequence[float], content: tuple[slice, 
 
 
 def _resample(image: sitk.Image, spacing_mm: float, outside: float) -> sitk.Image:
-    """Onto isotropic voxels whose outer faces start where those of `image` start."""
+    """Onto isotropic voxels whose outer faces start where those of `image` start; as it is for a spacing of 0."""
+    if not spacing_mm:
+        return image
     size = [max(1, round(n * s / spacing_mm)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     origin = [o - s / 2 + spacing_mm / 2 for o, s in zip(image.GetOrigin(), image.GetSpacing(), strict=True)]
     spacing = [spacing_mm] * 3
@@ -211,6 +214,8 @@ def _resample_mask(mask: sitk.Image, spacing_mm: float) -> np.ndarray:
 
     Cut at one half instead, thin structures shrink: a spinal cord (patient 3, at 3 mm) lost a quarter.
     """
+    if not spacing_mm:
+        return _array(mask) > 0
     volume_mm3 = np.count_nonzero(_array(mask)) * math.prod(mask.GetSpacing())
     share = _array(_resample(mask, spacing_mm, outside=0.0))
     touched = share[share > 0]

@@ -1,13 +1,12 @@
 """The command `doselo`: parse, call one function, print. Heavy imports live inside the commands."""
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from nnunet_doselo import cli_predictor
+from nnunet_doselo.cli_shared import Dataset, Device, clear_errors, console, errors, load_predictor_of, plain
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.parallel import default_processes
 
@@ -21,10 +20,6 @@ app = typer.Typer(
 convert = typer.Typer(no_args_is_help=True, help="Turn clinical or public data into an extended nnU-Net dataset.")
 app.add_typer(convert, name="convert")
 
-console = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
-
-Dataset = Annotated[str, typer.Argument(help="Dataset number or name below nnUNet_raw, e.g. 501.", show_default=False)]
 DatasetId = Annotated[int, typer.Argument(help="Number of the new dataset, 1 to 999.", show_default=False)]
 Processes = Annotated[
     int, typer.Option("--processes", "-np", help="Worker processes (0: nnUNet_def_n_proc, or the cores).")
@@ -32,33 +27,13 @@ Processes = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a dataset of the same name.")]
 
 
-def _clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a DoseloError into one line and exit status 1."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except DoseloError as error:
-            errors.print(f"[bold red]error:[/] {_plain(str(error))}")
-            raise typer.Exit(1) from None
-
-    return run
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
 @convert.command("openkbp")
-@_clear_errors
+@clear_errors
 def convert_openkbp(
     source: Annotated[Path, typer.Argument(help="Folder that holds train-pats/, validation-pats/, test-pats/.")],
     dataset_id: DatasetId,
     name: Annotated[str, typer.Option(help="Name of the new dataset.")] = "OpenKBP",
-    spacing: Annotated[float, typer.Option(help="Isotropic voxel size in mm.")] = 3.0,
+    spacing: Annotated[float, typer.Option(help="Isotropic voxel size in mm; 0 keeps each patient's own.")] = 3.0,
     processes: Processes = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -74,7 +49,7 @@ def convert_openkbp(
 
 
 @convert.command("channels")
-@_clear_errors
+@clear_errors
 def convert_channels(
     dataset: Dataset,
     new_id: DatasetId,
@@ -108,7 +83,7 @@ def convert_channels(
 
 
 @app.command()
-@_clear_errors
+@clear_errors
 def phantom(
     dataset_id: DatasetId,
     cases: Annotated[int, typer.Option(help="Patients for training.", show_default=False)],
@@ -134,7 +109,31 @@ def phantom(
 
 
 @app.command()
-@_clear_errors
+@clear_errors
+def variants(
+    dataset: Dataset,
+    new_id: DatasetId,
+    per_case: Annotated[int, typer.Option(help="Variants of each training case.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Of the edits.")] = 0,
+    name: Annotated[str, typer.Option(help="Name of the new dataset (default: the old one's, and Variants).")] = "",
+    processes: Processes = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Training cases beside edited contours of them, all planned by the open planner: a dataset for the predictor."""
+    from nnunet_doselo.dataset_conversion import variants as conversion
+    from nnunet_doselo.dataset_conversion import writer
+    from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
+
+    source = raw_dataset(dataset)
+    name = name or f"{source.folder.name.partition('_')[2]}Variants"
+    folder = writer.dataset_folder(environment_folder("nnUNet_raw"), new_id, name)
+    settings = conversion.VariantSettings(per_case, seed)
+    conversion.make_variants(source, folder, settings, processes=processes or default_processes(), overwrite=overwrite)
+    console.print(f"{folder}\nnext: doselo train-predictor {new_id}")
+
+
+@app.command()
+@clear_errors
 def verify(dataset: Dataset, processes: Processes = 0) -> None:
     """Check an extended dataset: grids, case sets, labels, HU, dose units. One line a finding, exit status 1 if any."""
     from nnunet_doselo.dataset_conversion.verify import verify as findings_of
@@ -143,7 +142,7 @@ def verify(dataset: Dataset, processes: Processes = 0) -> None:
     extended = raw_dataset(dataset)
     findings = findings_of(extended, processes=processes or default_processes())
     for finding in findings:
-        console.print(_plain(str(finding)))
+        console.print(plain(str(finding)))
     cases = f"{len(extended.cases())} training and {len(extended.cases('images', 'Ts'))} test cases"
     if findings:
         errors.print(f"[bold red]{len(findings)} findings[/] in {cases}")
@@ -152,7 +151,7 @@ def verify(dataset: Dataset, processes: Processes = 0) -> None:
 
 
 @app.command("train-predictor")
-@_clear_errors
+@clear_errors
 def train_predictor(
     dataset: Dataset,
     epochs: Annotated[int, typer.Option(help="Epochs at most; stops early when validation stands still.")] = 200,
@@ -166,6 +165,9 @@ def train_predictor(
     validation_fraction: Annotated[float, typer.Option(help="Share of cases kept for validation.")] = 0.1,
     patience: Annotated[int, typer.Option(help="Epochs without progress before stopping.")] = 50,
     precision: Annotated[str, typer.Option(help="auto, 32-true, 16-mixed or bf16-mixed.")] = "auto",
+    error: Annotated[str, typer.Option(help="What is minimised: l1 or l2.")] = "l1",
+    dvh_weight: Annotated[float, typer.Option(help="Weight of the area between dose-volume histograms.")] = 0.0,
+    soft_masks: Annotated[float, typer.Option(help="Share of training targets that are blurred.")] = 0.2,
     seed: int = 0,
     name: Annotated[str, typer.Option(help="Name of the run below nnUNet_results.")] = "default",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
@@ -188,12 +190,15 @@ def train_predictor(
         seed=seed,
         precision=precision,
         spacing_mm=(spacing, spacing) if spacing else None,
+        error=error,
+        dvh_weight=dvh_weight,
+        soft_masks=soft_masks,
     )
     plan = train.make_plan(extended, settings)
     output = environment_folder("nnUNet_results") / extended.folder.name / f"DosePredictor__{name}"
     preprocessed = environment_folder("nnUNet_preprocessed") / extended.folder.name
     for key, value in {**plan.describe(), "run": output, "predictor": preprocessed}.items():
-        console.print(f"[bold]{key}[/]: {_plain(str(value))}")
+        console.print(f"[bold]{key}[/]: {plain(str(value))}")
     if dry_run:
         return
     artifact = train.train(plan, output, preprocessed, processes=processes or default_processes(), resume=resume)
@@ -202,7 +207,68 @@ def train_predictor(
 
 
 @app.command()
-@_clear_errors
+@clear_errors
+def sensitivity(
+    dataset: Dataset,
+    predictor: Annotated[
+        Path | None,
+        typer.Option(help="Dose predictor (default: the dataset's own, or nnUNet_dose_predictor)."),
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Patients at most.")] = 10,
+    edits: Annotated[int, typer.Option(min=1, help="Edits of each of the five kinds for each patient.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the edits.")] = 0,
+    engine: Annotated[str, typer.Option(help="fluence (built in) or pydosert.")] = "fluence",
+    split: Annotated[str, typer.Option(help="Tr: the predictor's validation cases; Ts: the test cases.")] = "Tr",
+    run: Annotated[str, typer.Option(help="Run of train-predictor that says which cases were held out.")] = "default",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where table, picture, contours and doses go (default: in the run)."),
+    ] = None,
+    device: Device = "cpu",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure, but leave the predictor's card alone.")] = False,
+    processes: Processes = 0,
+) -> None:
+    """Edit contours and compare the predictor's change of dose with the planner's; the figures go into its card.
+
+    The card is in the predictor's file, whose SHA-256 changes: measure before nnU-Net trains with it, because a
+    training that was started with the old file cannot be resumed with the new one.
+    """
+    from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
+    from nnunet_doselo.predictor.trust import sensitivity_line
+    from nnunet_doselo.predictor_training import run_folder
+    from nnunet_doselo.predictor_training import sensitivity as gate
+
+    extended = raw_dataset(dataset)
+    frozen = load_predictor_of(extended, predictor, device)
+    folder = environment_folder("nnUNet_results") / extended.folder.name / f"DosePredictor__{run}"
+    chosen = run_folder.unseen_cases(folder, extended, frozen, split)[:cases]
+    output = output or folder / "sensitivity"
+    settings = gate.SensitivitySettings(edits, seed, engine, split)
+    workers = processes or default_processes()
+    figures = gate.measure(frozen, extended, chosen, output, settings, processes=workers, device=device)
+    _print_sensitivity(figures)
+    console.print(f"{plain(sensitivity_line(figures))}\n{output / 'sensitivity.csv'}, figures and picture beside it")
+    if not dry_run:
+        console.print(f"written into the card of {gate.write_to_card(frozen, figures, folder)}")
+
+
+def _print_sensitivity(figures: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from nnunet_doselo.predictor.trust import shown
+
+    table = Table("edit", "edits", "r", "slope", "voxel by voxel r")
+    for kind, found in {**figures["kinds"], "all": figures}.items():
+        table.add_row(kind, str(found["edits"]), *(shown(found[key]) for key in ("r", "slope", "voxel_r")))
+    console.print(table)
+
+
+app.command("evaluate-predictor")(cli_predictor.evaluate_predictor)
+app.command("predict-dose")(cli_predictor.predict_dose)
+
+
+@app.command()
+@clear_errors
 def preprocess(
     dataset: Dataset,
     configuration: Annotated[str, typer.Option("-c", help="nnU-Net configuration.")] = "2d",
@@ -218,7 +284,7 @@ def preprocess(
 
 
 @app.command()
-@_clear_errors
+@clear_errors
 def plan(
     dataset: Dataset,
     output: Annotated[
@@ -244,7 +310,7 @@ def plan(
     done = plan_cohort(extended, output, labels=labels, like=like, engine=engine, split=split, processes=workers)
     for planned in done:
         for remark in planned.record.remarks:
-            console.print(f"[yellow]{_plain(planned.case)}[/]: {_plain(remark)}")
+            console.print(f"[yellow]{plain(planned.case)}[/]: {plain(remark)}")
     new = sum(planned.new for planned in done)
     console.print(f"{output}: {new} of {len(done)} cases planned, {len(done) - new} were current")
     contours = labels or extended.folder / f"labels{split}"
@@ -252,7 +318,7 @@ def plan(
 
 
 @app.command()
-@_clear_errors
+@clear_errors
 def evaluate(
     dataset: Dataset,
     predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.", show_default=False)],
@@ -273,7 +339,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Dose predictor (default: the dataset's own, or nnUNet_dose_predictor)."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Of the predictor: cpu, cuda or mps.")] = "cpu",
+    device: Device = "cpu",
     all_pictures: Annotated[bool, typer.Option("--all-pictures", help="Draw every case, not two of them.")] = False,
 ) -> None:
     """Dose and overlap of predicted contours: RMAE, dose score, Dice, HD95; CSV, JSON and pictures."""
@@ -287,17 +353,14 @@ def evaluate(
     source = PlannedDoses(extended, doses, reference_doses, split) if doses else _predicted(extended, predictor, device)
     rows = cohort.evaluate(extended, predictions, source, output, split=split, all_pictures=all_pictures)
     _print_scores(rows)
-    said = _plain(source.provenance()["evaluated_dose"])
+    said = plain(source.provenance()["evaluated_dose"])
     console.print(f"dose: {said}\n{output / 'scores.csv'}, summary and pictures beside it")
 
 
 def _predicted(extended: Any, predictor: Path | None, device: str) -> Any:
-    from nnunet_doselo.dataset_folder import environment_folder
     from nnunet_doselo.predicted_doses import PredictedDoses
-    from nnunet_doselo.predictor.artifact import find_predictor, load_predictor
 
-    file = predictor or find_predictor(environment_folder("nnUNet_preprocessed") / extended.folder.name)
-    return PredictedDoses(extended, load_predictor(file, device), device)
+    return PredictedDoses(extended, load_predictor_of(extended, predictor, device), device)
 
 
 def _print_scores(rows: list[Any]) -> None:
@@ -313,7 +376,7 @@ def _print_scores(rows: list[Any]) -> None:
 
 
 @app.command("export-stock")
-@_clear_errors
+@clear_errors
 def export_stock(
     model: Annotated[Path, typer.Argument(help="Trained model folder, ...__nnUNetPlans__2d.", show_default=False)],
     destination: Annotated[
@@ -330,7 +393,7 @@ def export_stock(
 
 
 @app.command()
-@_clear_errors
+@clear_errors
 def demo(
     quick: Annotated[
         bool, typer.Option("--quick", help="Four minutes on two cores; the networks learn little.")
@@ -345,7 +408,7 @@ def demo(
 
 
 @app.command()
-@_clear_errors
+@clear_errors
 def env() -> None:
     """Print the line for your shell's profile that makes nnU-Net find the trainers."""
     from nnunet_doselo.doctor import environment_line
@@ -354,7 +417,7 @@ def env() -> None:
 
 
 @app.command()
-@_clear_errors
+@clear_errors
 def doctor() -> None:
     """Check the installation; every failure comes with its fix. Exit status 1 if something must be mended."""
     from nnunet_doselo.doctor import checks
@@ -362,9 +425,9 @@ def doctor() -> None:
     results = checks()
     for check in results:
         mark = "[green]ok  [/]" if check.ok else "[bold red]FAIL[/]"
-        console.print(f"{mark} {check.name}: {_plain(check.found)}")
+        console.print(f"{mark} {check.name}: {plain(check.found)}")
         if not check.ok:
-            console.print(f"     fix: {_plain(check.fix)}")
+            console.print(f"     fix: {plain(check.fix)}")
     if not all(check.ok for check in results):
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.geometry import Grid
+from nnunet_doselo.geometry import Grid, body_mask
 from nnunet_doselo.images import read_array
 
 
@@ -40,6 +40,15 @@ def load_patient(dataset: ExtendedDataset, case: str, split: str = "Tr") -> Pati
     dose_file = dataset.path("dose", case, split)
     dose_gy = read_array(dose_file)[0] if dose_file.exists() else None
     return Patient(case, grid, ct_hu, oars, labels, dose_gy)
+
+
+def dose_counts(ct_hu: np.ndarray, dose_gy: np.ndarray | None = None) -> np.ndarray:
+    """Where predictors are taught, and so where their doses count: the body, and wherever dose was planned.
+
+    ct_hu, dose_gy: (..., Y, X), HU and Gy. Returns a boolean mask of the same shape; the body alone without a dose.
+    """
+    body = body_mask(ct_hu)
+    return body if dose_gy is None else body | (dose_gy > 0)
 
 
 def prescription_map(

@@ -4,6 +4,7 @@ Two contours of a patient can only be compared if they are planned alike: `like`
 the records of an earlier run, never from the contour under test.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def plan_cohort(
     like: Path | None = None,
     engine: str = "fluence",
     split: str = "Ts",
+    cases: Sequence[str] | None = None,
     processes: int = 1,
 ) -> list[PlannedCase]:
     """Plan every label map of `labels` (default: the dataset's own) on the dataset's CT and organs.
@@ -62,6 +64,7 @@ def plan_cohort(
     Parameters
     ----------
     like: output folder of an earlier run; its records give isocentre, beams and bixels, case by case.
+    cases: plan these alone; None plans all that have a label map.
 
     Raises
     ------
@@ -71,7 +74,8 @@ def plan_cohort(
     if engine not in ENGINES:
         raise DoseloError(f"engine must be one of {', '.join(ENGINES)}, found {engine}")
     folder = labels or dataset.folder / f"labels{split}"
-    cases = _cases(dataset, folder, split)
+    there = _cases(dataset, folder, split)
+    cases = [case for case in there if cases is None or case in cases]
     references = _references(like, cases, engine)
     tasks = [
         _Task(dataset, case, split, folder / f"{case}{dataset.ending}", output, engine, references.get(case))

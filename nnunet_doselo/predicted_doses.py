@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.patient import Patient, target_map
+from nnunet_doselo.patient import Patient
+from nnunet_doselo.patient_dose import predict_patient
 from nnunet_doselo.preconditions import require_fitting_predictor
 from nnunet_doselo.predictor.artifact import FrozenPredictor
-from nnunet_doselo.predictor.volume import predict_volume
 
 DOSE_SOURCE = "dose predictor, for the reference and for the evaluated contour; no treatment planning system"
 
@@ -31,17 +31,11 @@ class PredictedDoses:
         require_fitting_predictor(self.predictor.card, self.dataset.guidance, str(self.predictor.path))
 
     def doses_gy(self, patient: Patient, labels_file: Path, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._dose_gy(patient, patient.labels), self._dose_gy(patient, labels)
-
-    def _dose_gy(self, patient: Patient, contour: np.ndarray) -> np.ndarray:
-        return predict_volume(
-            self.predictor,
-            target_map(self.dataset, contour),
-            patient.oars,
-            patient.ct_hu,
-            patient.spacing_mm,
-            self.device,
+        reference, evaluated = (
+            predict_patient(self.predictor, self.dataset, patient, contour, self.device)
+            for contour in (patient.labels, labels)
         )
+        return reference, evaluated
 
     def provenance(self) -> dict[str, Any]:
         return {

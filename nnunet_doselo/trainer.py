@@ -24,6 +24,7 @@ from nnunet_doselo.losses.voxel import BinaryCrossEntropy
 from nnunet_doselo.parallel import default_processes
 from nnunet_doselo.preconditions import require_axial_2d, require_fitting_predictor
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
+from nnunet_doselo.predictor.trust import sensitivity_line
 from nnunet_doselo.settings import BASES, TrainerSettings, parse_trainer_name
 
 LOGGED = ("voxel_loss", "dose_term", "dose_rms_gy")
@@ -136,6 +137,7 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         self.my_init_kwargs["dose_predictor_sha256"] = predictor.sha256
         self.print_to_log_file(f"Dose predictor {predictor.path}, SHA-256 {predictor.sha256}")
         self.print_to_log_file(f"Its error on cases it had not seen: {predictor.card.validation}; {self.settings}")
+        self.print_to_log_file(sensitivity_line(predictor.card.sensitivity))
 
     def get_tr_and_val_datasets(self) -> tuple[DatasetWithContext, DatasetWithContext]:
         training, validation = super().get_tr_and_val_datasets()

@@ -9,20 +9,14 @@ from torch import Tensor
 
 from nnunet_doselo.predictor.network import DosePredictor, NetworkSettings
 
+from .losses import ERRORS, dvh_distance, masked_mean_absolute
 from .slices import Sample
 
 FIRST_STAGE_WEIGHT = 0.5
+TARGET_INSIDE = 0.5
+"""Prescribed dose / Rx above which a voxel, possibly of a blurred mask, counts as target."""
 WARM_UP = 0.05
-
-
-def masked_mean_square(reference: Tensor, evaluated: Tensor, counts: Tensor) -> Tensor:
-    """Mean of (reference - evaluated)^2 where `counts`; 0 where nothing counts."""
-    return ((reference - evaluated).square() * counts).sum() / counts.sum().clamp_min(1)
-
-
-def masked_mean_absolute(reference: Tensor, evaluated: Tensor, counts: Tensor) -> Tensor:
-    """Mean of |reference - evaluated| where `counts`; 0 where nothing counts."""
-    return ((reference - evaluated).abs() * counts).sum() / counts.sum().clamp_min(1)
+AVERAGE_DECAY = 0.995
 
 
 def warm_up_then_cosine(step: int, total_steps: int) -> float:
@@ -33,24 +27,61 @@ def warm_up_then_cosine(step: int, total_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1.0, total_steps - warm_up))))
 
 
-class DosePredictorModule(L.LightningModule):
-    """Trains a `DosePredictor`: 0.5 * L2(first stage) + L2(second stage), inside the body, in units of Rx."""
+def moving_average(average: Tensor, current: Tensor, updates: int | Tensor) -> Tensor:
+    """Exponential moving average of the weights, which is what is validated and exported.
 
-    def __init__(self, settings: NetworkSettings, learning_rate: float, total_steps: int) -> None:
+    Its memory grows with the number of updates so far, up to 200 steps; counters are taken over as they are.
+    """
+    if not current.is_floating_point():
+        return current
+    kept = min(AVERAGE_DECAY, (1 + int(updates)) / (10 + int(updates)))
+    return average * kept + current * (1 - kept)
+
+
+class DosePredictorModule(L.LightningModule):
+    """Trains a `DosePredictor`: 0.5 * error(first stage) + error(second stage) + dvh_weight * DVH distance.
+
+    error: "l1" or "l2", inside the body, in units of Rx. dvh_weight: of `losses.dvh_distance` over organs and targets.
+    """
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        learning_rate: float,
+        total_steps: int,
+        *,
+        error: str = "l1",
+        dvh_weight: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.network = DosePredictor(settings).to(memory_format=torch.channels_last)
+        self.network = DosePredictor(settings)
+        if settings.dim == 2:
+            self.network = self.network.to(memory_format=torch.channels_last)
         self.learning_rate = learning_rate
         self.total_steps = total_steps
+        self.error = ERRORS[error]
+        self.dvh_weight = dvh_weight
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         reference = batch["dose"] / self.network.prescription_gy
-        first, second = self.network.stages(batch["target"], batch["oars"], batch["ct"])
-        coarse = masked_mean_square(reference, first.float(), batch["counts"])
-        fine = masked_mean_square(reference, second.float(), batch["counts"])
+        first, second = (stage.float() for stage in self.network.stages(batch["target"], batch["oars"], batch["ct"]))
+        coarse = self.error(reference, first, batch["counts"])
+        fine = self.error(reference, second, batch["counts"])
         loss = FIRST_STAGE_WEIGHT * coarse + fine
+        if self.dvh_weight:
+            distance = dvh_distance(reference, second, self._structures(batch))
+            self.log("train_dvh_gy", distance * self.network.prescription_gy, on_step=False, on_epoch=True)
+            loss = loss + self.dvh_weight * distance
+        absolute = masked_mean_absolute(reference, second.detach(), batch["counts"])
         self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True)
-        self.log("train_rmse_gy", fine.sqrt() * self.network.prescription_gy, on_step=False, on_epoch=True)
+        self.log("train_mae_gy", absolute * self.network.prescription_gy, on_step=False, on_epoch=True)
         return loss
+
+    def _structures(self, batch: Sample) -> Tensor:
+        """(B, organs + 1, *S): each organ, and all targets as one."""
+        labels = self.network.organ_labels
+        organs = batch["oars"] == labels.view(1, -1, *[1] * (batch["oars"].dim() - 2))
+        return torch.cat([organs, batch["target"] > TARGET_INSIDE], dim=1)
 
     def validation_step(self, batch: Sample, batch_index: int) -> None:
         """`batch` is one whole case, (slices, 1, Y, X)."""

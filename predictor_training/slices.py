@@ -10,6 +10,7 @@ from batchgeneratorsv2.helpers.scalar_type import RandomScalar
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -24,6 +25,7 @@ SHARE_OF_DOSED_SLICES = 0.85
 BORDER = 1.25
 # nnU-Net turns elongated patches by 15 degrees only (nnUNetTrainer.configure_rotation_...)
 ELONGATED = 1.5
+BLUR_VOXELS = (0.5, 2.0)
 
 Sample = dict[str, Tensor]
 
@@ -75,6 +77,8 @@ def spatial_transforms(patch_size: tuple[int, int]) -> ComposeTransforms:
 class RandomSlices(Dataset[Sample]):
     """`length` random slices an epoch: CT (HU), target (dose / Rx), organ labels, dose (Gy), and where dose counts.
 
+    A share `soft_masks` of the targets is blurred, as a network's probabilities are, and keeps its dose.
+
     Each is (1, *patch_size). CT and dose travel as `regression_target` through the spatial transforms, padded
     with air and 0 Gy; labels and organs as segmentation.
     """
@@ -87,6 +91,7 @@ class RandomSlices(Dataset[Sample]):
         length: int,
         *,
         augment: bool = True,
+        soft_masks: float = 0.0,
     ) -> None:
         self.cases = cases
         self.dosed = [case.dosed_slices() for case in cases]
@@ -95,6 +100,7 @@ class RandomSlices(Dataset[Sample]):
         self.patch_size = patch_size
         self.length = length
         self.transforms = spatial_transforms(patch_size) if augment else None
+        self.soft_masks = soft_masks
 
     def __len__(self) -> int:
         return self.length
@@ -109,7 +115,10 @@ class RandomSlices(Dataset[Sample]):
         }
         if self.transforms is not None:
             moved = self.transforms(**moved)
-        return as_sample(moved["regression_target"], moved["segmentation"], self.codes)
+        sample = as_sample(moved["regression_target"], moved["segmentation"], self.codes)
+        if torch.rand(()) < self.soft_masks:
+            sample["target"] = softened(sample["target"], float(torch.empty(()).uniform_(*BLUR_VOXELS)))
+        return sample
 
     def _random_slice(self, number: int) -> int:
         dosed = self.dosed[number]
@@ -120,6 +129,12 @@ class RandomSlices(Dataset[Sample]):
     def _window(self) -> tuple[int, int]:
         y, x = self.patch_size
         return (round(y * BORDER), round(x * BORDER)) if self.transforms is not None else (y, x)
+
+
+def softened(target: Tensor, sigma_voxels: float) -> Tensor:
+    """A target (1, *S) blurred by a Gaussian, in every direction of S; its sum stays, but for the border."""
+    blurred = gaussian_filter(target.numpy(), sigma=(0.0, *[sigma_voxels] * (target.dim() - 1)), mode="constant")
+    return torch.from_numpy(blurred)
 
 
 def whole_case(case: CachedCase, codes: TargetCodes, every: int = 1) -> Sample:

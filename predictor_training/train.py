@@ -12,25 +12,31 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+    WeightAveraging,
+)
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from nnunet_doselo.case_names import patient_of
 from nnunet_doselo.dataset_folder import ExtendedDataset
 from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.hashing import sha256_of
 from nnunet_doselo.patient import label_values
 from nnunet_doselo.predictor.artifact import FILE_NAME, PredictorCard, load_predictor, save_predictor
 from nnunet_doselo.predictor.network import DosePredictor, NetworkSettings
 from nnunet_doselo.versions import versions
 
 from .cache import CachedCase, build_cache, data_hash, median_spacing, training_cases
-from .module import DosePredictorModule
+from .losses import ERRORS
+from .module import DosePredictorModule, moving_average
+from .run_folder import SETTINGS_FILE, record_artifact
 from .slices import RandomSlices, Sample, TargetCodes, whole_case
 from .validate import validate
 
-SETTINGS_FILE = "settings.json"
 LAST = "last"
 SLICES_FOLDER = "dose_predictor_slices"
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
@@ -52,6 +58,9 @@ class TrainingSettings:
     seed: int = 0
     precision: str = "auto"
     spacing_mm: tuple[float, float] | None = None
+    error: str = "l1"
+    dvh_weight: float = 0.0
+    soft_masks: float = 0.2
 
     def check(self) -> None:
         """Raises DoseloError if a number is out of its range."""
@@ -61,6 +70,10 @@ class TrainingSettings:
             raise DoseloError(f"{', '.join(positive)} must be positive and validation_fraction in (0, 1); found {self}")
         if self.precision not in PRECISIONS:
             raise DoseloError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision}")
+        if self.error not in ERRORS:
+            raise DoseloError(f"error must be one of {', '.join(ERRORS)}, found {self.error}")
+        if self.dvh_weight < 0 or not 0 <= self.soft_masks <= 1:
+            raise DoseloError(f"dvh_weight must be 0 or more, and soft_masks a probability; found {self}")
         if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
             raise DoseloError(f"spacing must be positive, found {self.spacing_mm} mm")
 
@@ -161,7 +174,11 @@ def train(plan: Plan, output: Path, preprocessed: Path, *, processes: int, resum
     cached = build_cache(plan.dataset, cases, plan.spacing_mm, preprocessed / SLICES_FOLDER, processes=processes)
     by_name = {case.name: case for case in cached}
     module = DosePredictorModule(
-        plan.network, plan.settings.learning_rate, plan.settings.epochs * plan.settings.iterations_per_epoch
+        plan.network,
+        plan.settings.learning_rate,
+        plan.settings.epochs * plan.settings.iterations_per_epoch,
+        error=plan.settings.error,
+        dvh_weight=plan.settings.dvh_weight,
     )
     best = ModelCheckpoint(output, "best", monitor="val_mae_gy", mode="min")
     with _quiet():
@@ -197,7 +214,7 @@ def export(plan: Plan, checkpoint: Path, output: Path, preprocessed: Path) -> Pa
     draft = save_predictor(network, card, output / FILE_NAME)
     figures = validate(load_predictor(draft), plan.dataset, plan.validation, output)
     final = save_predictor(network, PredictorCard(**{**asdict(card), "validation": figures}), preprocessed / FILE_NAME)
-    (output / "artifact.json").write_text(json.dumps({"path": str(final), "sha256": sha256_of(final)}, indent=2))
+    record_artifact(output, final)
     for file in (draft, draft.with_suffix(".safetensors")):
         file.unlink()
     return final
@@ -234,6 +251,7 @@ def _trainer(plan: Plan, output: Path, best: ModelCheckpoint) -> L.Trainer:
             best,
             # not `save_last` above: that saves an epoch only if it is the best so far
             ModelCheckpoint(output, LAST, enable_version_counter=False),
+            WeightAveraging(avg_fn=moving_average),
             EarlyStopping("val_mae_gy", patience=plan.settings.patience, mode="min"),
             LearningRateMonitor("epoch"),
             RichProgressBar(leave=True),
@@ -253,7 +271,7 @@ def _new_log_folder(output: Path) -> str:
 
 def _training_loader(plan: Plan, cases: list[CachedCase], processes: int) -> DataLoader[Sample]:
     length = plan.settings.iterations_per_epoch * plan.settings.batch_size
-    slices = RandomSlices(cases, plan.codes, patch_size(cases), length)
+    slices = RandomSlices(cases, plan.codes, patch_size(cases), length, soft_masks=plan.settings.soft_masks)
     workers = min(processes, max(1, (os.cpu_count() or 1) - 1))
     return DataLoader(
         slices,

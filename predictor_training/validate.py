@@ -7,12 +7,10 @@ import numpy as np
 from rich.progress import track
 
 from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.patient_pictures import picture_of
-from nnunet_doselo.geometry import body_mask
-from nnunet_doselo.patient import Patient, load_patient, target_map
+from nnunet_doselo.patient import load_patient
+from nnunet_doselo.patient_dose import dose_error_gy, planned_dose, predict_patient
 from nnunet_doselo.predictor.artifact import FrozenPredictor
-from nnunet_doselo.predictor.volume import predict_volume
 
 
 def validate(predictor: FrozenPredictor, dataset: ExtendedDataset, cases: list[str], output: Path) -> dict[str, Any]:
@@ -27,27 +25,13 @@ def validate(predictor: FrozenPredictor, dataset: ExtendedDataset, cases: list[s
     errors_gy = {}
     for name in track(cases, "Validating the exported predictor"):
         patient = load_patient(dataset, name)
-        reference = _reference(patient)
-        counts = body_mask(patient.ct_hu) | (reference > 0)
-        dose = predict(predictor, dataset, patient)
-        errors_gy[name] = dose_score(reference * counts, dose * counts, counts)
+        errors_gy[name] = dose_error_gy(patient, predict_patient(predictor, dataset, patient))
     worst_first = sorted(errors_gy, key=lambda name: -errors_gy[name])
     rows = [f"{name},{errors_gy[name]:.4f}" for name in worst_first]
     (output / "validation.csv").write_text("\n".join(["case,mae_gy", *rows]) + "\n")
     for title, name in (("worst", worst_first[0]), ("median", worst_first[len(worst_first) // 2])):
         patient = load_patient(dataset, name)
-        dose = predict(predictor, dataset, patient)
-        picture_of(output / f"validation_{title}.png", patient, _reference(patient), dose, dataset)
+        dose = predict_patient(predictor, dataset, patient)
+        picture_of(output / f"validation_{title}.png", patient, planned_dose(patient), dose, dataset)
     values = np.array(list(errors_gy.values()))
     return {"cases": len(values), "mae_gy": float(values.mean()), "worst_mae_gy": float(values.max())}
-
-
-def predict(predictor: FrozenPredictor, dataset: ExtendedDataset, patient: Patient) -> np.ndarray:
-    """Predicted dose (Gy) of the patient's own contours, (Z, Y, X)."""
-    target = target_map(dataset, patient.labels)
-    return predict_volume(predictor, target, patient.oars, patient.ct_hu, patient.spacing_mm)
-
-
-def _reference(patient: Patient) -> np.ndarray:
-    assert patient.dose_gy is not None  # training cases have one, see cache.training_cases
-    return patient.dose_gy

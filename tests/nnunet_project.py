@@ -1,6 +1,5 @@
 """A planned and preprocessed phantom dataset, and trainers of nnU-Net's on it: what trainer tests start from."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from phantoms import GUIDANCE, SPACING_MM, TINY_NETWORK, trained_predictor, write_extended_dataset
 
+from nnunet_doselo.demo.small_plans import add_small_configuration
 from nnunet_doselo.predictor.artifact import FILE_NAME, PredictorCard, save_predictor
 from nnunet_doselo.versions import versions
 
@@ -64,16 +64,7 @@ def make_project(root: Path) -> None:
 
 def shrink_plans(file: Path, batch_size: int = 4, features: tuple[int, ...] = (4, 8, 16, 32, 32, 32, 32)) -> None:
     """A configuration 2d_small that inherits from 2d: fewer features, a small batch."""
-    plans = json.loads(file.read_text())
-    architecture = plans["configurations"]["2d"]["architecture"]
-    stages = architecture["arch_kwargs"]["n_stages"]
-    small = {**architecture["arch_kwargs"], "features_per_stage": list(features[:stages])}
-    plans["configurations"]["2d_small"] = {
-        "inherits_from": "2d",
-        "batch_size": batch_size,
-        "architecture": {**architecture, "arch_kwargs": small},
-    }
-    file.write_text(json.dumps(plans, indent=4))
+    add_small_configuration(file, features, batch_size)
 
 
 def write_predictor(path: Path, **changes: object) -> Path:

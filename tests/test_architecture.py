@@ -17,7 +17,8 @@ MODULES = {
     for path in (ROOT / folder).rglob("*.py")
 }
 FOUNDATION = [
-    f"nnunet_doselo.{n}" for n in ("geometry", "structures", "guidance", "errors", "dataset_folder", "settings")
+    f"nnunet_doselo.{n}"
+    for n in ("geometry", "structures", "guidance", "errors", "dataset_folder", "settings", "case_names")
 ]
 
 
@@ -64,6 +65,13 @@ def test_evaluation_needs_neither_torch_nor_nnunet(module: str) -> None:
     assert not named(reachable(module), "torch", "nnunetv2", "batchgeneratorsv2", "lightning")
 
 
+@pytest.mark.parametrize("module", sorted({*below("nnunet_doselo.planning")} - {"nnunet_doselo.planning.pydosert"}))
+def test_planning_needs_numpy_and_scipy_alone(module: str) -> None:
+    """The independent engine brings torch; it is loaded when it is asked for."""
+    outside = {name.partition(".")[0] for name in imports(module)} - {*sys.stdlib_module_names, "numpy", "scipy"}
+    assert outside <= {"nnunet_doselo"}
+
+
 @pytest.mark.parametrize("module", [*below("nnunet_doselo.predictor"), *below("nnunet_doselo.losses")])
 def test_predictor_and_losses_do_not_need_nnunet(module: str) -> None:
     assert not named(reachable(module), "nnunetv2", "batchgeneratorsv2")
@@ -91,9 +99,17 @@ def test_only_the_trainer_subclasses_nnunets_trainer() -> None:
     assert [name for name, of in bases.items() if "nnUNetTrainer" in of and name != "nnunet_doselo.trainer"] == []
 
 
-@pytest.mark.parametrize("module", ["nnunet_doselo", "nnunet_doselo.cli", "nnunet_doselo.doctor"])
+@pytest.mark.parametrize(
+    "module", ["nnunet_doselo", "nnunet_doselo.cli", "nnunet_doselo.doctor", "nnunet_doselo.demo.stages"]
+)
 def test_importing_prints_nothing_and_loads_nothing_heavy(module: str) -> None:
     heavy = "{'torch', 'nnunetv2', 'SimpleITK', 'scipy'}"
     code = f"import sys, {module}; sys.exit(', '.join({heavy} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr.strip()) == ("", "")
+
+
+def test_planning_does_not_load_torch() -> None:
+    code = "import sys, nnunet_doselo.planning.plan; sys.exit(', '.join({'torch', 'pydosert'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""

@@ -19,6 +19,7 @@ from nnunet_doselo.doctor import Check
 from nnunet_doselo.predictor.artifact import save_predictor
 
 COMMANDS = ["env", "doctor", "verify", "preprocess", "train-predictor", "plan", "evaluate", "export-stock", "convert"]
+COMMANDS += ["evaluate-predictor", "predict-dose"]
 CONVERTERS = ["openkbp", "channels"]
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 DATASET = "Dataset501_Head"
@@ -83,7 +84,7 @@ def test_help_needs_nothing_heavy() -> None:
 import sys
 from typer.testing import CliRunner
 from nnunet_doselo.cli import app
-for command in ([], ["train-predictor"], ["evaluate"]):
+for command in ([], ["train-predictor"], ["evaluate"], ["predict-dose"]):
     assert CliRunner().invoke(app, [*command, "--help"]).exit_code == 0
 print({"torch", "lightning", "nnunetv2", "SimpleITK", "scipy", "matplotlib"} & {*sys.modules})
 """

@@ -30,7 +30,7 @@ def scores(rmae: float, dice: float = 0.5, hd95_mm: float = 4.25) -> dict[str, f
 
 def evaluated(folder: Path, *cases: dict[str, float], remarks: dict[str, list[str]] | None = None) -> None:
     provenance = {
-        "evaluated_dose": "the built-in planner",
+        "evaluated_dose": "the built-in planner; /somewhere/plans",
         "reference_dose": "the dataset's own",
         "planner_remarks": remarks or {},
         "surface_distances": "surface-distance 0.1",
@@ -90,7 +90,7 @@ def test_both_trainers_stand_side_by_side_above_the_noise_floor(page: str) -> No
 
 def test_every_patient_has_a_row_and_missing_values_are_dashes(page: str) -> None:
     assert ["P1", "0.000", "–", "100.0", "1.23", "0.00"] in rows(page)
-    assert "DOSELO: target_hd95_mm has no value for P1" in page
+    assert "DOSELO: HD95 has no value for P1" in page
     assert "DOSELO, P1: target &lt;empty&gt;" in page
 
 
@@ -104,7 +104,7 @@ def test_the_file_stands_alone(page: str) -> None:
 def test_the_commands_their_time_and_the_versions_are_told(page: str) -> None:
     assert "doselo phantom 901\ndoselo verify 901\n" in page
     assert "3:11 minutes in all, largest process 2.0 GB" in page
-    assert "it is 2.5 Gy off on average" in page
+    assert "2 planned contour(s) kept from its training, is\n2.5 Gy." in page
     assert "nnunetv2 2." in page
 
 

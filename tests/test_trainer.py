@@ -105,6 +105,29 @@ def test_every_epoch_logs_both_terms_and_gray(project: Path) -> None:
     assert load_predictor(project / "preprocessed" / DATASET / FILE_NAME).sha256 in text
 
 
+@pytest.mark.parametrize(
+    ("sensitivity", "words"),
+    [
+        (None, "Sensitivity to contour edits: not measured, run `doselo sensitivity`"),
+        ({"r": 0.926, "edits": 50}, "Sensitivity to contour edits: r = 0.93"),
+        (
+            {"r": 0.41, "edits": 50, "kinds": {"shift": {"voxel_r": 0.6}, "island": {"voxel_r": 0.1}}},
+            "WARNING: the dose predictor is insensitive to wrong contours: r = 0.41",
+        ),
+    ],
+)
+def test_the_log_says_whether_the_predictor_answers_to_wrong_contours(
+    project: Path, tmp_path: Path, monkeypatch, sensitivity: dict | None, words: str
+) -> None:
+    predictor = write_predictor(tmp_path / "measured.ts", sensitivity=sensitivity)
+    monkeypatch.setenv("nnUNet_dose_predictor", str(predictor))
+    trainer = make_trainer("nnUNetTrainerDOSELO")
+    trainer._attach_dose_loss()
+    text = Path(trainer.log_file).read_text()
+    assert words in text
+    assert ("WARNING" in text) == words.startswith("WARNING")
+
+
 def test_resuming_with_another_predictor_is_refused(project: Path, tmp_path: Path, monkeypatch) -> None:
     make_trainer("nnUNetTrainerDOSELO_1epochs_2iterations").run_training()
     resumed = make_trainer("nnUNetTrainerDOSELO_1epochs_2iterations")

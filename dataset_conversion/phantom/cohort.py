@@ -10,25 +10,23 @@ import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 
-from nnunet_doselo.case_names import variant_name
+from nnunet_doselo.contour_edits import ContourEdit, draw_edits
 from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.geometry import Grid
 from nnunet_doselo.guidance import DoseGuidance
-from nnunet_doselo.images import write_array
 from nnunet_doselo.parallel import map_cases
 
 from ..overlaps import LostCc, lost_cc, print_lost
-from ..writer import Case, DatasetWriter, link_or_copy, write_json
+from ..variant_cases import is_written, plan_contour, plan_summary, variant_names, write_variant
+from ..writer import Case, DatasetWriter, write_json
 from .images import SEQUENCES
 from .organs import OARS
 from .patient import SyntheticPatient, make_patient
 from .random_fields import generator
-from .variants import FUNCTIONS, Variant, draw_variant
 
 if TYPE_CHECKING:
     from nnunet_doselo.planning.interface import Plan
@@ -118,9 +116,8 @@ def case_name(seed: int, number: int) -> str:
 
 
 def _is_written(request: Request, settings: CohortSettings, writer: DatasetWriter) -> bool:
-    name = case_name(settings.seed, request.number)
-    names = [name, *(variant_name(name, k) for k in range(1, request.variants + 1))]
-    return all(writer.has(n, request.split) for n in names) and _record_file(writer, request, settings).exists()
+    name, record = case_name(settings.seed, request.number), _record_file(writer, request, settings)
+    return is_written(writer, name, request.variants, request.split, record)
 
 
 def _record_file(writer: DatasetWriter, request: Request, settings: CohortSettings) -> Path:
@@ -133,7 +130,7 @@ def _make_one(request: Request, settings: CohortSettings, writer: DatasetWriter)
     name = case_name(settings.seed, request.number)
     reference = _plan(patient, patient.gtv)
     variants = draw_variants(patient, settings, request)
-    record = {"case": name, "split": request.split, **patient.record, "plan": _plan_record(reference)}
+    record = {"case": name, "split": request.split, **patient.record, "plan": plan_summary(reference)}
     record["variants"] = [{"case": n, **asdict(variant)} for n, variant in variants.items()]
     write_json(_record_file(writer, request, settings), record)
     labels = patient.gtv.astype(np.uint8)
@@ -141,52 +138,20 @@ def _make_one(request: Request, settings: CohortSettings, writer: DatasetWriter)
         Case(name, patient.grid, patient.images, labels, patient.ct_hu, patient.oars, reference.dose_gy), request.split
     )
     for variant_case, variant in variants.items():
-        target = variant.apply(patient.gtv, patient.brain, settings.spacing_mm)
+        target = variant.apply(patient.gtv, patient.brain, patient.grid.spacing_zyx)
         dose_gy = _plan(patient, target, like=reference).dose_gy
-        _write_variant(writer, name, variant_case, target, dose_gy, patient.grid, request.split)
+        write_variant(writer, name, variant_case, target, dose_gy, patient.grid, request.split, channels=len(SEQUENCES))
     return lost_cc(patient.overlaps, patient.grid)
 
 
-def _write_variant(
-    writer: DatasetWriter, patient: str, case: str, target: np.ndarray, dose_gy: np.ndarray, grid: Grid, split: str
-) -> None:
-    """Images, CT and organs are those of the patient, linked; the labels come last, as in `DatasetWriter.write`."""
-    shared = [("images", f"_{channel:04d}") for channel in range(len(SEQUENCES))] + [("ct", ""), ("oars", "")]
-    for kind, channel in shared:
-        link_or_copy(writer.file(kind, patient + channel, split), writer.file(kind, case + channel, split))
-    write_array(writer.file("dose", case, split), dose_gy.astype(np.float32), grid)
-    write_array(writer.file("labels", case, split), target.astype(np.uint8), grid)
-
-
-def draw_variants(patient: SyntheticPatient, settings: CohortSettings, request: Request) -> dict[str, Variant]:
-    """Variants by case name. Every kind comes once before one comes again, in an order drawn for each patient."""
-    name, spacing = case_name(settings.seed, request.number), settings.spacing_mm
-    order = generator(settings.seed, request.number, "variants").permutation(np.array(list(FUNCTIONS))).tolist()
-    return {
-        variant_name(name, k): draw_variant(
-            order[(k - 1) % len(order)],
-            patient.gtv,
-            patient.brain,
-            spacing,
-            generator(settings.seed, request.number, "variants", k),
-        )
-        for k in range(1, request.variants + 1)
-    }
+def draw_variants(patient: SyntheticPatient, settings: CohortSettings, request: Request) -> dict[str, ContourEdit]:
+    """Edits of the GTV, inside the brain, by the name of the variant."""
+    stream = partial(generator, settings.seed, request.number, "variants")
+    edits = draw_edits(request.variants, patient.gtv, patient.brain, patient.grid.spacing_zyx, stream)
+    return dict(zip(variant_names(case_name(settings.seed, request.number), request.variants), edits, strict=True))
 
 
 def _plan(patient: SyntheticPatient, target: np.ndarray, like: "Plan | None" = None) -> "Plan":
-    """Plan 60 Gy on a target; `like` fixes isocentre and beams."""
-    from nnunet_doselo.planning.plan import plan
-
-    return plan(
-        patient.ct_hu,
-        np.where(target, np.float32(TARGET_GY["GTV"]), np.float32(0)),
-        patient.oars,
-        patient.grid.spacing_zyx,
-        isocentre_mm=like.isocentre_mm if like else None,
-        beams=like.beams if like else None,
-    )
-
-
-def _plan_record(plan: "Plan") -> dict[str, Any]:
-    return {"engine": plan.engine, "isocentre_mm": list(plan.isocentre_mm), "converged": plan.converged}
+    """Plan 60 Gy on a target."""
+    target_gy = np.where(target, np.float32(TARGET_GY["GTV"]), np.float32(0))
+    return plan_contour(patient.ct_hu, target_gy, patient.oars, patient.grid.spacing_zyx, like)

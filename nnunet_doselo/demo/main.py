@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from .report import write_report
 from .results import gather
 from .runner import run_stages
 from .settings import FULL, QUICK
@@ -18,8 +19,6 @@ def run_demo(folder: Path, *, quick: bool, console: Console) -> Path:
     ------
     DoseloError: the folder is not the demo's, a command failed, or somebody interrupted.
     """
-    from .report import write_report
-
     settings = QUICK if quick else FULL
     workspace = Workspace(folder)
     console.print(f"{'Quick demo' if quick else 'Demo'} in {workspace.folder}", style="bold")

@@ -3,6 +3,7 @@
 import codecs
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,8 +72,7 @@ def _terminal() -> dict[str, str]:
     """Progress bars are drawn although the command writes into a pipe, if a person is looking."""
     if not sys.stdout.isatty():
         return {}
-    columns = os.get_terminal_size(sys.stdout.fileno()).columns
-    return {"FORCE_COLOR": "1", "COLUMNS": str(columns)}
+    return {"FORCE_COLOR": "1", "COLUMNS": str(shutil.get_terminal_size().columns)}
 
 
 def _copy(output: IO[bytes], log: BinaryIO) -> None:

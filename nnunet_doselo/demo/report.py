@@ -94,7 +94,7 @@ def write_report(
 def render(results: DemoResults, stages: Sequence[Stage], markers: Sequence[Marker], *, quick: bool) -> str:
     """The page as text, pictures inside."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"embed": _data_url, "clock": clock, "command": shlex.join}
+    environment.filters |= {"embed": _data_url, "clock": clock, "command": shlex.join, "before_folder": _before_folder}
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text())
     errors_gy = list(results.predictor.errors_gy.values())
     return template.render(
@@ -108,6 +108,11 @@ def render(results: DemoResults, stages: Sequence[Stage], markers: Sequence[Mark
         versions=versions(),
         quick=quick,
     )
+
+
+def _before_folder(origin: str) -> str:
+    """Of "who planned it; folder", as `doselo evaluate` says it, the first half."""
+    return origin.rpartition("; ")[0] or origin
 
 
 def _data_url(picture: Path) -> str:

@@ -15,7 +15,10 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of one folder of contours: by case, and their means over the cases where they are finite."""
+    """Scores of one folder of contours: by case, and their means over the cases where they are finite.
+
+    not_finite: cases without a value, by metric. provenance: where the numbers come from, as in summary.json.
+    """
 
     cases: dict[str, Scores]
     means: dict[str, float | None]

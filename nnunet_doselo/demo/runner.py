@@ -36,6 +36,7 @@ def run_stages(stages: Sequence[Stage], workspace: Workspace, console: Console) 
         try:
             markers.append(_run(stage, key, title, workspace, console))
         except KeyboardInterrupt:
+            console.show_cursor(True)  # a progress bar that was cut off has hidden it
             raise DoseloError(f"interrupted in {title}; {GO_ON}") from None
     return markers
 

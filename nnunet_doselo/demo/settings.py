@@ -8,8 +8,11 @@ class DemoSettings:
     """Two cohorts that share no patient: one for the dose predictor, one for segmentation.
 
     variants: planned contours of each patient of the predictor's cohort, so that it sees wrong contours too.
-    features: of the small U-Net that both trainers use, one number a stage; cut to the stages that nnU-Net plans.
+    predictor_width: factor on the dose predictor's channels.
     validation_cases: of the training cases, those that nnU-Net validates on.
+    features: of the small U-Net that both trainers use, one number a stage; cut to the stages that nnU-Net plans.
+    batch_size: of both trainers. Steps are what a short training with cross-entropy lacks: with twelve slices a batch
+        it left every patient empty after 360 steps, with two it found the tumours after 300, in a sixth of the time.
     """
 
     spacing_mm: float
@@ -23,8 +26,9 @@ class DemoSettings:
     test_cases: int
     epochs: int
     iterations: int
-    batch_size: int
-    features: tuple[int, ...]
+    predictor_batch: int = 8
+    batch_size: int = 2
+    features: tuple[int, ...] = (32, 64, 128, 128, 128, 128)
 
     def __post_init__(self) -> None:
         if not 0 < self.validation_cases < self.training_cases:
@@ -33,31 +37,27 @@ class DemoSettings:
 
 FULL = DemoSettings(
     spacing_mm=5.0,
-    predictor_cases=12,
-    variants=2,
-    predictor_width=0.5,
+    predictor_cases=10,
+    variants=1,
+    predictor_width=0.25,
     predictor_epochs=8,
     predictor_iterations=60,
-    training_cases=24,
+    training_cases=20,
     validation_cases=2,
     test_cases=4,
-    epochs=8,
+    epochs=10,
     iterations=60,
-    batch_size=12,
-    features=(16, 32, 64, 96, 96, 96),
 )
 QUICK = DemoSettings(
     spacing_mm=6.0,
     predictor_cases=5,
-    variants=1,
+    variants=0,
     predictor_width=0.25,
     predictor_epochs=4,
-    predictor_iterations=30,
-    training_cases=10,
+    predictor_iterations=50,
+    training_cases=8,
     validation_cases=1,
     test_cases=2,
-    epochs=4,
-    iterations=40,
-    batch_size=12,
-    features=(8, 16, 32, 48, 48, 48),
+    epochs=5,
+    iterations=80,
 )

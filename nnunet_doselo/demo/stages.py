@@ -114,7 +114,8 @@ def _preprocessing(settings: DemoSettings, cores: str) -> Stage:
         "plan and preprocess",
         "nnU-Net's own planning, then a small configuration that both trainers use",
         (
-            ("nnUNetv2_plan_and_preprocess", "-d", str(COHORT.number), "-c", "2d", "-npfp", cores, "-np", cores),
+            ("python", "-m", "nnunet_doselo.demo.small_fingerprint", str(COHORT.number), "-np", cores),
+            ("nnUNetv2_plan_and_preprocess", "-d", str(COHORT.number), "-c", "2d", "-np", cores),
             (
                 *("python", "-m", "nnunet_doselo.demo.small_plans", preprocessed, *small),
                 *("--validation-cases", str(settings.validation_cases)),
@@ -132,7 +133,7 @@ def _predictor(settings: DemoSettings) -> Stage:
             (
                 *("doselo", "train-predictor", str(PREDICTOR_COHORT.number)),
                 *("--width", f"{settings.predictor_width:g}", "--epochs", str(settings.predictor_epochs)),
-                *("--iterations", str(settings.predictor_iterations)),
+                *("--iterations", str(settings.predictor_iterations), "--batch-size", str(settings.predictor_batch)),
             ),
         ),
         (f"nnUNet_results/{PREDICTOR_COHORT.folder}", f"nnUNet_preprocessed/{PREDICTOR_COHORT.folder}"),
@@ -172,16 +173,13 @@ def _trainer(trainer: Trainer, settings: DemoSettings, cores: str) -> list[Stage
             (
                 (
                     *("nnUNetv2_predict", "-i", images, "-o", predictions, "-d", number, "-c", CONFIGURATION),
-                    *("-f", "0", *which, "--disable_tta"),
+                    *("-f", "0", *which, "--disable_tta", "-npp", "1", "-nps", "1"),
                 ),
                 (
                     *("doselo", "plan", number, "--labels", predictions, "--out", plans),
                     *("--like", "plans/reference", "-np", cores),
                 ),
-                (
-                    *("doselo", "evaluate", number, predictions, "--doses", plans, "-o", scores),
-                    "--all-pictures",
-                ),
+                ("doselo", "evaluate", number, predictions, "--doses", plans, "-o", scores, "--all-pictures"),
             ),
             (predictions, plans, scores),
         ),

@@ -62,7 +62,7 @@ class Workspace:
             ),
             "nnUNet_compile": "f",
             "nnUNet_n_proc_DA": "1",
-            "nnUNet_def_n_proc": "2",
+            "nnUNet_def_n_proc": "1",
             "OMP_NUM_THREADS": "1",
         }
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.geometry import body_mask
-from nnunet_doselo.patient import Patient, label_values
+from nnunet_doselo.patient import Patient, dose_counts, label_values
 
 from .pictures import Contours, dose_comparison
 
@@ -37,7 +36,7 @@ def picture_of(
         under_test = np.logical_or.reduce([np.isin(evaluated_labels, values[name]) for name in targets])
         targets = {"Reference": np.logical_or.reduce(list(targets.values())), "Predicted": under_test}
     y_mm, x_mm = patient.spacing_mm[1:]
-    counts = _dose_counts(patient, z)
+    counts = dose_counts(patient.ct_hu[z], None if patient.dose_gy is None else patient.dose_gy[z])
     dose_comparison(
         path,
         patient.ct_hu[z],
@@ -50,9 +49,3 @@ def picture_of(
         reference_title=reference_title,
         evaluated_title=evaluated_title,
     )
-
-
-def _dose_counts(patient: Patient, z: int) -> np.ndarray:
-    """Where a predictor was taught, and so where its dose is worth showing: the body, and wherever dose was planned."""
-    body = body_mask(patient.ct_hu[z])
-    return body if patient.dose_gy is None else body | (patient.dose_gy[z] > 0)

@@ -48,7 +48,12 @@ def summarise(rows: Sequence[CaseScores]) -> dict[str, MetricSummary]:
     return {metric: _summary(rows, metric) for metric in _metrics(rows)}
 
 
-def write_report(folder: Path, rows: Sequence[CaseScores], provenance: Mapping[str, Any]) -> None:
+def write_report(
+    folder: Path,
+    rows: Sequence[CaseScores],
+    provenance: Mapping[str, Any],
+    overall: Mapping[str, Any] | None = None,
+) -> None:
     """Write `scores.csv` and `summary.json` into `folder`, which is made if missing; earlier reports are replaced.
 
     Parameters
@@ -56,11 +61,12 @@ def write_report(folder: Path, rows: Sequence[CaseScores], provenance: Mapping[s
     rows: one per case, in the order they are to be listed. Columns come in the order of first appearance; where
         a case lacks a metric, or its value is not defined, the cell says nan.
     provenance: copied into summary.json: versions, hashes, thresholds, and where the evaluated dose comes from.
+    overall: scores of the cohort that are no mean over its cases; copied into summary.json as "overall".
 
     Raises
     ------
-    DoseloError: no rows, a case listed twice, or provenance that JSON cannot hold (NaN included). Nothing is
-        written then.
+    DoseloError: no rows, a case listed twice, or provenance or overall scores that JSON cannot hold (NaN
+        included). Nothing is written then.
     """
     cases = [row.case for row in rows]
     twice = sorted({case for case in cases if cases.count(case) > 1})
@@ -69,7 +75,7 @@ def write_report(folder: Path, rows: Sequence[CaseScores], provenance: Mapping[s
     replace_files(
         {
             folder / SCORES_FILE: _csv_text(rows).encode(),
-            folder / SUMMARY_FILE: _json_text(rows, provenance).encode(),
+            folder / SUMMARY_FILE: _json_text(rows, provenance, overall).encode(),
         }
     )
 
@@ -112,13 +118,16 @@ def _csv_text(rows: Sequence[CaseScores]) -> str:
     return text.getvalue()
 
 
-def _json_text(rows: Sequence[CaseScores], provenance: Mapping[str, Any]) -> str:
+def _json_text(rows: Sequence[CaseScores], provenance: Mapping[str, Any], overall: Mapping[str, Any] | None) -> str:
     summary = {
         "cases": len(rows),
+        **({"overall": dict(overall)} if overall else {}),
         "metrics": {metric: asdict(summary) for metric, summary in summarise(rows).items()},
         "provenance": dict(provenance),
     }
     try:
         return json.dumps(summary, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
-        raise DoseloError(f"provenance must hold what JSON can (text, numbers, lists, mappings): {error}") from error
+        raise DoseloError(
+            f"provenance and overall scores must hold what JSON can (text, numbers, lists, mappings): {error}"
+        ) from error

@@ -39,28 +39,38 @@ def _turn(gantry_deg: float) -> tuple[float, float]:
     return [(s, c), (c, -s), (-s, -c), (-c, s)][int(quarter)]
 
 
-def radiological_depth_mm(
+@dataclass(frozen=True)
+class Fan:
+    """Water-equivalent path from the source along the divergent rays of one beam.
+
+    path_mm: (V, U, T), at multiples of `step_mm` from `first_mm` on along v, u and t.
+    """
+
+    path_mm: np.ndarray
+    first_mm: tuple[float, ...]
+    step_mm: float
+
+    def depth_mm(self, v_mm: np.ndarray, u_mm: np.ndarray, t_mm: np.ndarray) -> np.ndarray:
+        """Radiological depth (N,) of points; those beyond the fan get the value of its nearest ray."""
+        at = [(values - first) / self.step_mm for values, first in zip((v_mm, u_mm, t_mm), self.first_mm, strict=True)]
+        return map_coordinates(self.path_mm, np.stack(at), order=1, mode="nearest")
+
+
+def trace(
     density: np.ndarray,
     spacing_mm: Sequence[float],
     isocentre_mm: Sequence[float],
     seen: Projection,
     gantry_deg: float,
     step_mm: float,
-) -> np.ndarray:
-    """Water-equivalent path (mm) from the source to each projected point, along its own divergent ray.
+) -> Fan:
+    """Trace rays that cover the projected points, from where the beam enters anything dense.
 
     Parameters
     ----------
     density: (Z, Y, X) relative electron density, 0 outside the body.
-    seen: the points; the fan of rays that is traced covers them.
     step_mm: distance of neighbouring rays in the isocentre's plane, and of samples on a ray.
-
-    Returns
-    -------
-    (N,) float; 0 where nothing dense lies before the point.
     """
-    if not density.any():
-        return np.zeros(len(seen.t_mm))
     entrance = project(_corners_mm(density, spacing_mm, isocentre_mm), gantry_deg).t_mm.min()
     axes = [_axis(values, step_mm) for values in (seen.v_mm, seen.u_mm, np.append(seen.t_mm, entrance))]
     v, u, t = np.meshgrid(*axes, indexing="ij", sparse=True)
@@ -73,8 +83,7 @@ def radiological_depth_mm(
     )
     sampled = map_coordinates(density, voxels, order=1, mode="constant", cval=0.0)
     path = (np.cumsum(sampled, axis=2) - sampled / 2) * step_mm * np.sqrt(1 + (u**2 + v**2) / SAD_MM**2)
-    at = [(values - axis[0]) / step_mm for values, axis in zip((seen.v_mm, seen.u_mm, seen.t_mm), axes, strict=True)]
-    return map_coordinates(path, np.stack(at), order=1, mode="nearest")
+    return Fan(path, tuple(float(axis[0]) for axis in axes), step_mm)
 
 
 def _corners_mm(density: np.ndarray, spacing_mm: Sequence[float], isocentre_mm: Sequence[float]) -> np.ndarray:
@@ -82,7 +91,8 @@ def _corners_mm(density: np.ndarray, spacing_mm: Sequence[float], isocentre_mm: 
     ends = []
     for axis, (spacing, centre) in enumerate(zip(spacing_mm, isocentre_mm, strict=True)):
         hit = np.flatnonzero(density.any(axis=tuple(a for a in range(3) if a != axis)))
-        ends.append(spacing * np.array([hit[0] - 1, hit[-1] + 1]) - centre)
+        first, last = (hit[0], hit[-1]) if hit.size else (0, 0)
+        ends.append(spacing * np.array([first - 1, last + 1]) - centre)
     return np.stack([edge.ravel() for edge in np.meshgrid(*ends, indexing="ij")], axis=1)
 
 

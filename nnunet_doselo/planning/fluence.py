@@ -14,9 +14,9 @@ from .kernels import PencilBeam
 from .lattice import Lattice, bixels_that_hit
 from .objectives import Goals, goals_of
 
-ITERATIONS = 300
-MEMORY = 20
-TOLERANCE = 1e-11
+ITERATIONS = 500
+MEMORY = 10
+TOLERANCE = 1e-9
 """The solver stops when an iteration lowers the objective by less than this part of it."""
 RIDGE = 3e-4
 """Tikhonov: what a uniform fluence of 1 on all bixels costs, relative to a whole target that misses its dose by Rx."""

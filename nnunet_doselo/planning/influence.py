@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_matrix
 
-from .beam_geometry import Projection, project, radiological_depth_mm
+from .beam_geometry import Projection, project, trace
 from .interface import Beams
 from .kernels import PencilBeam
 from .lattice import Blur, Lattice, interpolation_matrix
@@ -64,19 +64,23 @@ class Influence:
 
     @cached_property
     def depths_mm(self) -> np.ndarray:
-        """(beams, N) float32, radiological."""
+        """(beams, 2, N) float32: radiological depth of the voxel, and of the nearest ray of the field beside it.
+
+        Scatter starts in the field: it has been through what lies before the field, not before the voxel.
+        """
         step_mm = max(FINEST_STEP_MM, min(self.patient.spacing_mm))
-        depths = np.empty((len(self.beams.gantry_deg), len(self.points_mm)), np.float32)
-        for row, gantry in zip(depths, self.beams.gantry_deg, strict=True):
+        depths = np.empty((len(self.beams.gantry_deg), 2, len(self.points_mm)), np.float32)
+        v_mm, u_mm = self.bixels.half_mm
+        for rows, gantry in zip(depths, self.beams.gantry_deg, strict=True):
             seen = project(self.points_mm, gantry)
-            row[:] = radiological_depth_mm(
-                self.patient.density, self.patient.spacing_mm, self.patient.isocentre_mm, seen, gantry, step_mm
-            )
+            fan = trace(self.patient.density, self.patient.spacing_mm, self.patient.isocentre_mm, seen, gantry, step_mm)
+            rows[0] = fan.depth_mm(seen.v_mm, seen.u_mm, seen.t_mm)
+            rows[1] = fan.depth_mm(np.clip(seen.v_mm, -v_mm, v_mm), np.clip(seen.u_mm, -u_mm, u_mm), seen.t_mm)
         return depths
 
     def matrices(self, chosen: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
         """Dose in the chosen voxels (indices into `points_mm`) from the nodes of each of the two `blurs`."""
-        points_mm, depths_mm = self.points_mm[chosen], self.depths_mm[:, chosen]
+        points_mm, depths_mm = self.points_mm[chosen], self.depths_mm[..., chosen]
         views = [project(points_mm, gantry) for gantry in self.beams.gantry_deg]
         both = [self._strengths(depth, seen) for depth, seen in zip(depths_mm, views, strict=True)]
         narrow, wide = (
@@ -85,11 +89,12 @@ class Influence:
         )
         return narrow, wide
 
-    def _strengths(self, depth_mm: np.ndarray, seen: Projection) -> tuple[np.ndarray, np.ndarray]:
+    def _strengths(self, depths_mm: np.ndarray, seen: Projection) -> tuple[np.ndarray, np.ndarray]:
         """What penumbra and scatter bring per unit of fluence: depth dose and inverse square."""
-        whole = self.pencil.depth_dose(depth_mm) * seen.magnification**2
-        scattered = self.pencil.scattered_share(depth_mm)
-        return whole * (1 - scattered), whole * scattered
+        own_mm, field_mm = depths_mm
+        narrow = self.pencil.depth_dose(own_mm) * (1 - self.pencil.scattered_share(own_mm))
+        wide = self.pencil.depth_dose(field_mm) * self.pencil.scattered_share(field_mm)
+        return narrow * seen.magnification**2, wide * seen.magnification**2
 
     def dose(self, fluence: np.ndarray) -> np.ndarray:
         """Relative dose (Z, Y, X), 0 outside the body; each beam's share is added in turn."""

@@ -43,36 +43,36 @@ class PencilBeam:
 class Spread:
     """Convolves maps (B, R, C) with one lateral kernel onto nodes (B, R', C') of the same spacing; and its adjoint.
 
-    A node receives from each bixel the kernel's integral over the bixel's square.
+    A node receives from each bixel the kernel's integral over the bixel's square, as long as the bixel lies no further
+    away, along either axis, than the nodes reach beyond the maps.
     """
 
     def __init__(self, length_mm: float, spacing_mm: float, maps: tuple[int, int], nodes: tuple[int, int]) -> None:
         self._maps, self._nodes = maps, nodes
-        self._size = tuple(fft.next_fast_len(m + n - 1, real=True) for m, n in zip(maps, nodes, strict=True))
-        rows, columns = ((m + n) // 2 - 1 for m, n in zip(maps, nodes, strict=True))
-        kernel = cell_integrals(length_mm, spacing_mm, max(rows, columns))
-        kernel = np.concatenate([kernel[:0:-1], kernel])  # the quarter of positive distances, mirrored twice
-        kernel = np.concatenate([kernel[:, :0:-1], kernel], axis=1)
-        middle = kernel.shape[0] // 2
-        cut = kernel[middle - rows : middle + rows + 1, middle - columns : middle + columns + 1]
-        self._kernel = fft.rfft2(cut.astype(np.float64), self._size)
+        self._reach = rows, columns = tuple((n - m) // 2 for m, n in zip(maps, nodes, strict=True))
+        self._size = tuple(fft.next_fast_len(n, real=True) for n in nodes)
+        quarter = cell_integrals(length_mm, spacing_mm, max(rows, columns))
+        kernel = np.zeros(self._size)
+        for row in range(-rows, rows + 1):
+            # around index 0, as a cyclic convolution has it
+            kernel[row, : columns + 1] = quarter[abs(row), : columns + 1]
+            kernel[row, self._size[1] - columns :] = quarter[abs(row), columns:0:-1]
+        self._kernel = fft.rfft2(kernel)
 
     def forward(self, maps: np.ndarray) -> np.ndarray:
         """(B, R, C) to (B, R', C')."""
-        return self._convolve(maps, self._maps, self._nodes)
+        rows, columns = self._reach
+        return self._convolve(np.pad(maps, ((0, 0), (rows, rows), (columns, columns))))
 
     def adjoint(self, nodes: np.ndarray) -> np.ndarray:
         """(B, R', C') to (B, R, C)."""
-        return self._convolve(nodes, self._nodes, self._maps)
+        (rows, columns), (height, width) = self._reach, self._maps
+        return self._convolve(nodes)[:, rows : rows + height, columns : columns + width]
 
-    def _convolve(self, maps: np.ndarray, given: tuple[int, int], wanted: tuple[int, int]) -> np.ndarray:
-        """The kernel is symmetric, so both directions convolve; node n of the output lies at n + offset."""
-        whole = fft.irfft2(fft.rfft2(maps, self._size) * self._kernel, self._size)
-        rows, columns = (
-            np.arange((m + n) // 2 - 1 + (g - w) // 2, (m + n) // 2 - 1 + (g + w) // 2) % size
-            for m, n, g, w, size in zip(self._maps, self._nodes, given, wanted, self._size, strict=True)
-        )
-        return whole[:, rows[:, None], columns[None]]
+    def _convolve(self, nodes: np.ndarray) -> np.ndarray:
+        """The kernel is symmetric, so both directions convolve; what wraps around never reaches what is kept."""
+        whole = fft.irfft2(fft.rfft2(nodes, self._size) * self._kernel, self._size)
+        return whole[:, : self._nodes[0], : self._nodes[1]]
 
 
 def cell_integrals(length_mm: float, spacing_mm: float, furthest: int) -> np.ndarray:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label
 
-from nnunet_doselo.geometry import TISSUE_HU
+from nnunet_doselo.geometry import AIR_HU, TISSUE_HU, body_mask
 
 # Thomas, Br J Radiol 72:781 (1999): two straight lines that meet at 100 HU
 DENSITY_HU = (-1000.0, 100.0, 3000.0)
 DENSITY = (0.0, 1.1, 2.492)
 COUCH_MM = 6.0
-NOTED_CC = 1.0
+"""Half of how thick a thing must be to be taken for a patient."""
+APPENDAGE_MM = 15.0
+"""How far from the bulk of the body thinner parts (nose, ears) still belong to it."""
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,27 @@ def relative_electron_density(ct_hu: np.ndarray) -> np.ndarray:
 def find_body(ct_hu: np.ndarray, spacing_mm: Sequence[float]) -> Body:
     """The largest thing thicker than 12 mm, with its cavities; couch, mask and frame are left out.
 
-    Thin parts are cut off before the largest connected piece is chosen, and those that belong to it grown back. An
-    empty mask where the scan holds nothing of that size.
+    Thin parts are cut off, the largest connected piece is chosen, and what is connected with it within 15 mm grows
+    back. Of this the body is all that lies between tissue along x and along y, as in `geometry.body_mask`; a couch
+    closer than 15 mm stays as a rim. An empty mask where the scan holds nothing of that size.
     """
     tissue = np.asarray(ct_hu) > TISSUE_HU
-    steps = [max(1, round(COUCH_MM / s)) for s in spacing_mm]
+    closed = np.stack([binary_fill_holes(one) for one in tissue])
     # the scan ends inside the patient: beyond it, tissue goes on
-    core = _along_axes(binary_erosion, tissue, steps, border_value=1)
+    core = _along_axes(binary_erosion, closed, _steps(COUCH_MM, spacing_mm), border_value=1)
     pieces, number = label(core)
     if not number:
         return Body(np.zeros(tissue.shape, bool), _cc(tissue, spacing_mm))
     largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    grown = _along_axes(binary_dilation, largest, steps) & tissue
-    filled = np.stack([binary_fill_holes(one) for one in grown])
-    return Body(filled, _cc(tissue & ~filled, spacing_mm))
+    grown = _along_axes(binary_dilation, largest, _steps(COUCH_MM, spacing_mm)) & closed
+    for _ in range(max(_steps(APPENDAGE_MM, spacing_mm))):
+        grown = binary_dilation(grown) & closed
+    body = body_mask(np.where(grown, 0, AIR_HU))
+    return Body(body, _cc(tissue & ~body, spacing_mm))
+
+
+def _steps(length_mm: float, spacing_mm: Sequence[float]) -> list[int]:
+    return [max(1, round(length_mm / s)) for s in spacing_mm]
 
 
 def _along_axes(operation, mask: np.ndarray, steps: Sequence[int], **options: int) -> np.ndarray:  # type: ignore[no-untyped-def]

@@ -34,7 +34,10 @@ _CARD = "card.json"
 
 @dataclass(frozen=True)
 class PredictorCard:
-    """What a predictor is, what it was trained on, and how far to trust it."""
+    """What a predictor is, what it was trained on, and how far to trust it.
+
+    sensitivity: None until `doselo sensitivity` has measured it; `predictor.trust` says what it holds.
+    """
 
     spacing_mm: tuple[float, float]
     oars: dict[str, int]
@@ -144,6 +147,23 @@ def load_network(path: Path) -> tuple[DosePredictor, PredictorCard]:
     except RuntimeError as error:
         raise DoseloError(f"{file}: weights do not fit the network on their card ({error})") from error
     return network.eval(), card
+
+
+def add_sensitivity(path: Path, sensitivity: dict[str, Any]) -> Path:
+    """Write both files of an artifact anew with these figures on the card; the weights stay, the SHA-256 changes.
+
+    Raises
+    ------
+    DoseloError: a file is missing or unreadable, or the weights beside the artifact are another predictor's.
+    """
+    network, card = load_network(path)
+    theirs = load_predictor(path).card
+    if dataclasses.replace(theirs, sensitivity=None) != dataclasses.replace(card, sensitivity=None):
+        raise DoseloError(
+            f"{path.with_suffix('.safetensors')}: its card must be that of {path.name}, found another; put the weights "
+            "back that were written with it"
+        )
+    return save_predictor(network, dataclasses.replace(card, sensitivity=sensitivity), path)
 
 
 def find_predictor(preprocessed_dataset: Path) -> Path:

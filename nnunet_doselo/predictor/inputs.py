@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nnunet_doselo.geometry import TISSUE_HU
 
@@ -38,6 +39,12 @@ def body_mask(ct: Tensor, tissue_hu: float = float(TISSUE_HU)) -> Tensor:
     """
     tissue = (ct > tissue_hu).to(torch.int32)
     return _between(tissue, -1) & _between(tissue, -2)
+
+
+def near_body(ct: Tensor, margin: int) -> Tensor:
+    """Voxels at most `margin` voxels, along x and along y, from the body of their slice; as `body_mask`."""
+    planes = body_mask(ct).to(torch.float32).reshape(-1, 1, ct.shape[-2], ct.shape[-1])
+    return F.max_pool2d(planes, 2 * margin + 1, stride=1, padding=margin).reshape(ct.shape) > 0
 
 
 def _between(tissue: Tensor, dim: int) -> Tensor:

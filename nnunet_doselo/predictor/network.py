@@ -5,64 +5,77 @@ the prescribed level of a target that fills the slice. In evaluation it is a fix
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nnunet_doselo.predictor.inputs import at_least_single, encode
+from nnunet_doselo.predictor.inputs import at_least_single, encode, near_body
 
 HU_WINDOW = (-1000.0, 1500.0)
+MARGIN_VOXELS = 3
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What is needed to build the network again. `first` and `second` are channels per resolution level."""
+    """What is needed to build the network again.
+
+    first, second: channels per resolution level of the two U-Nets.
+    dim: 2 for axial slices, 3 for volumes.
+    """
 
     organ_labels: tuple[int, ...]
     prescription_gy: float
     first: tuple[int, ...] = (16, 32, 64, 128, 256)
     second: tuple[int, ...] = (32, 64, 128, 256, 512)
     hu_window: tuple[float, float] = field(default=HU_WINDOW)
+    dim: int = 2
 
     def scaled(self, factor: float) -> "NetworkSettings":
         """The same network with all widths multiplied, at least 4 channels a level."""
         first, second = (tuple(max(4, round(w * factor)) for w in ws) for ws in (self.first, self.second))
-        return NetworkSettings(self.organ_labels, self.prescription_gy, first, second, self.hu_window)
+        return replace(self, first=first, second=second)
+
+
+CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORMALISATION: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+POOLING: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
 class ConvBlock(nn.Sequential):
-    """Twice: convolution 3 x 3, batch normalisation, ReLU."""
+    """Twice: convolution over 3 voxels along each axis, batch normalisation, ReLU."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, dim: int) -> None:
+        convolution, normalisation = CONVOLUTION[dim], NORMALISATION[dim]
         super().__init__(
-            nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels_out),
+            convolution(channels_in, channels_out, 3, padding=1, bias=False),
+            normalisation(channels_out),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels_out),
+            convolution(channels_out, channels_out, 3, padding=1, bias=False),
+            normalisation(channels_out),
             nn.ReLU(inplace=True),
         )
 
 
 class UNet(nn.Module):
-    """(B, C, Y, X) -> features (B, widths[0], Y, X); Y and X must be multiples of 2 ** (levels - 1)."""
+    """(B, C, *S) -> features (B, widths[0], *S); every length of S must be a multiple of 2 ** (levels - 1)."""
 
-    def __init__(self, channels_in: int, widths: Sequence[int]) -> None:
+    def __init__(self, channels_in: int, widths: Sequence[int], dim: int) -> None:
         super().__init__()
+        self.pool = POOLING[dim](2)
         self.encoder = nn.ModuleList(
-            ConvBlock(before, width) for before, width in zip((channels_in, *widths[:-1]), widths, strict=True)
+            ConvBlock(before, width, dim) for before, width in zip((channels_in, *widths[:-1]), widths, strict=True)
         )
         self.decoder = nn.ModuleList(
-            ConvBlock(below + width, width) for below, width in zip(widths[:0:-1], widths[-2::-1], strict=True)
+            ConvBlock(below + width, width, dim) for below, width in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             if level > 0:
-                x = F.max_pool2d(x, 2)
+                x = self.pool(x)
             x = block(x)
             skips.append(x)
         for level, block in enumerate(self.decoder):
@@ -74,22 +87,34 @@ class UNet(nn.Module):
 class CascadedUNet(nn.Module):
     """Two U-Nets in a row; the second sees the features of the first beside the input. Doses in units of Rx."""
 
-    def __init__(self, channels_in: int, first: Sequence[int], second: Sequence[int]) -> None:
+    def __init__(self, channels_in: int, first: Sequence[int], second: Sequence[int], dim: int) -> None:
         super().__init__()
         self.stride = 2 ** (max(len(first), len(second)) - 1)
-        self.first = UNet(channels_in, first)
-        self.second = UNet(channels_in + first[0], second)
-        self.first_head = nn.Conv2d(first[0], 1, 1)
-        self.second_head = nn.Conv2d(second[0], 1, 1)
+        self.first = UNet(channels_in, first, dim)
+        self.second = UNet(channels_in + first[0], second, dim)
+        self.first_head = CONVOLUTION[dim](first[0], 1, 1)
+        self.second_head = CONVOLUTION[dim](second[0], 1, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, Y, X) of any size -> both stages' doses, (B, 1, Y, X). Padding is 0: air, no target, no organ."""
-        height, width = x.shape[-2], x.shape[-1]
-        x = F.pad(x, [0, -width % self.stride, 0, -height % self.stride])
+        """(B, C, *S), lengths multiples of `stride` -> both stages' doses, (B, 1, *S)."""
         features = self.first(x)
         refined = self.second(torch.cat([features, x], dim=1))
-        first, second = self.first_head(features), self.second_head(refined)
-        return first[..., :height, :width], second[..., :height, :width]
+        return self.first_head(features), self.second_head(refined)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """(B, C, *S) with zeros behind each axis of S until its length is a multiple."""
+    padding: list[int] = []
+    for axis in range(x.dim() - 1, 1, -1):
+        padding += [0, -x.shape[axis] % multiple]
+    return F.pad(x, padding)
+
+
+def cut_to(x: Tensor, wanted: Tensor) -> Tensor:
+    """What `pad_to_multiple` added is taken off again."""
+    for axis in range(2, x.dim()):
+        x = x.narrow(axis, 0, wanted.shape[axis])
+    return x
 
 
 class DosePredictor(nn.Module):
@@ -103,21 +128,33 @@ class DosePredictor(nn.Module):
         self.prescription_gy = float(settings.prescription_gy)
         self.hu_low, self.hu_high = float(settings.hu_window[0]), float(settings.hu_window[1])
         self.register_buffer("organ_labels", torch.tensor(settings.organ_labels), persistent=False)
-        self.cascade = CascadedUNet(2 + len(settings.organ_labels), settings.first, settings.second)
+        self.dim, self.margin = settings.dim, MARGIN_VOXELS
+        self.cascade = CascadedUNet(2 + len(settings.organ_labels), settings.first, settings.second, settings.dim)
 
     def stages(self, target: Tensor, oars: Tensor, ct: Tensor) -> tuple[Tensor, Tensor]:
-        """Both stages' doses in units of Rx, for deep supervision; arguments as in `forward`."""
+        """Both stages' doses in units of Rx, for deep supervision; arguments as in `forward`.
+
+        Padding is 0: air, no target, no organ. Further from the body than 3 voxels in its slice there is no dose;
+        plans have some close by, in fixation and couch.
+        """
         channels = encode(target, oars, ct, self.organ_labels, self.hu_low, self.hu_high)
-        return self.cascade(channels.contiguous(memory_format=torch.channels_last))
+        padded = pad_to_multiple(channels, self.cascade.stride)
+        if self.dim == 2:
+            padded = padded.contiguous(memory_format=torch.channels_last)
+        first, second = self.cascade(padded)
+        near = near_body(ct, self.margin).to(first.dtype)
+        return cut_to(first, target) * near, cut_to(second, target) * near
 
     def forward(self, target: Tensor, oars: Tensor, ct: Tensor) -> Tensor:
-        """Predicted dose in Gy, (B, 1, Y, X) float32; may fall slightly below 0 far from the target.
+        """Predicted dose in Gy, (B, 1, *S) float32; may fall slightly below 0 far from the target.
 
         Parameters
         ----------
-        target: (B, 1, Y, X) prescribed dose / Rx, in [0, 1], soft values allowed; gradients pass through.
-        oars: (B, 1, Y, X) integer organ labels.
-        ct: (B, 1, Y, X) HU.
+        target: (B, 1, *S) prescribed dose / Rx, in [0, 1], soft values allowed; gradients pass through.
+        oars: (B, 1, *S) integer organ labels.
+        ct: (B, 1, *S) HU.
+
+        S is (Y, X) of an axial slice, or (Z, Y, X), as `settings.dim` says; of any size.
         """
         _, second = self.stages(target, oars, ct)
         return at_least_single(second) * self.prescription_gy

@@ -19,6 +19,8 @@ def predict_volume(
     ct_hu: np.ndarray,
     spacing_mm: Sequence[float],
     device: torch.device | str = "cpu",
+    *,
+    mirror: bool = False,
 ) -> np.ndarray:
     """Predicted dose in Gy, never negative.
 
@@ -28,6 +30,7 @@ def predict_volume(
     oars: (Z, Y, X) organ labels.
     ct_hu: (Z, Y, X) HU.
     spacing_mm: (z, y, x); in-plane spacing may differ from the predictor's.
+    mirror: average over the slices as they are and mirrored left to right (test-time augmentation, twice the time).
 
     Returns
     -------
@@ -39,7 +42,11 @@ def predict_volume(
     for start in range(0, len(ct_hu), SLICES_A_BATCH):
         rows = slice(start, start + SLICES_A_BATCH)
         batch = (_slices(target[rows], device), _slices(oars[rows], device), _slices(ct_hu[rows], device))
-        dose = predictor(*resample_inputs(*batch, size))
+        inputs = resample_inputs(*batch, size)
+        dose = predictor(*inputs)
+        if mirror:
+            mirrored = predictor(*(channel.flip(-1) for channel in inputs)).flip(-1)
+            dose = (dose + mirrored) / 2
         dose_gy[rows] = resample_dose(dose, plane)[:, 0].clamp_min(0).cpu().numpy()
     return dose_gy
 

@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 
 from nnunet_doselo.dataset_conversion import openkbp
-from nnunet_doselo.dataset_conversion.openkbp import SHAPE, Patient, convert_openkbp, read_patient, to_case
+from nnunet_doselo.dataset_conversion.openkbp import (
+    SHAPE,
+    Patient,
+    convert_openkbp,
+    find_patients,
+    read_patient,
+    to_case,
+)
 from nnunet_doselo.dataset_conversion.verify import verify
 from nnunet_doselo.dataset_conversion.writer import Case
 from nnunet_doselo.dataset_folder import ExtendedDataset
@@ -221,9 +228,20 @@ def test_a_broken_patient_is_named_and_leaves_no_files(source: Path, folder: Pat
 def test_no_patients_and_no_spacing_are_refused_before_anything_is_written(source: Path, folder: Path) -> None:
     with pytest.raises(DoseloError, match=r"expected OpenKBP's folders train-pats, .*found none"):
         convert_openkbp(source / "train-pats", folder)
-    with pytest.raises(DoseloError, match="spacing must be positive, found 0 mm"):
-        convert_openkbp(source, folder, spacing_mm=0)
+    with pytest.raises(DoseloError, match="spacing must be positive, or 0 for each patient's own voxels; found -1 mm"):
+        convert_openkbp(source, folder, spacing_mm=-1)
     assert not folder.exists()
+
+
+def test_a_spacing_of_0_keeps_voxels_and_values(source: Path) -> None:
+    patient = read_patient(find_patients(source)[0][0])
+    converted, _ = to_case(patient, "own", 0)
+    assert converted.grid.spacing == (patient.voxel_mm[1], patient.voxel_mm[0], patient.voxel_mm[2])
+    assert converted.dose_gy is not None
+    assert np.isclose(converted.dose_gy.sum(dtype=float), patient.dose_gy.sum(dtype=float))
+    assert np.count_nonzero(converted.labels) == np.count_nonzero(
+        np.any([patient.masks[name] for name in ("PTV56", "PTV63", "PTV70") if name in patient.masks], axis=0)
+    )
 
 
 @pytest.fixture(scope="module")

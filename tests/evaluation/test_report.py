@@ -62,6 +62,13 @@ def test_provenance_is_copied(tmp_path: Path) -> None:
     assert summary_of(tmp_path / "new" / "folder")["cases"] == 3
 
 
+def test_scores_of_the_cohort_itself_stand_apart(tmp_path: Path) -> None:
+    write_report(tmp_path, ROWS, {}, overall={"dvh_score_gy": 2.5, "dose_score_gy": None})
+    assert summary_of(tmp_path)["overall"] == {"dvh_score_gy": 2.5, "dose_score_gy": None}
+    with pytest.raises(DoseloError, match="overall scores must hold what JSON can"):
+        write_report(tmp_path, ROWS, {}, overall={"dvh_score_gy": math.nan})
+
+
 def test_a_second_report_replaces_the_first_and_leaves_nothing_else(tmp_path: Path) -> None:
     write_report(tmp_path, ROWS, {})
     write_report(tmp_path, ROWS[:1], {})

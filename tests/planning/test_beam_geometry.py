@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nnunet_doselo.planning.beam_geometry import project, radiological_depth_mm
+from nnunet_doselo.planning.beam_geometry import project, trace
 
 SPACING = (4.0, 4.0, 4.0)
 ISOCENTRE = (40.0, 40.0, 40.0)  # of 21 voxels a side: the middle
@@ -20,7 +20,8 @@ def depth_at(point_mm: tuple[float, float, float], gantry_deg: float, density: n
     points = np.array([point_mm, (20.0, 20.0, 20.0), (-20.0, -20.0, -20.0)])
     seen = project(points, gantry_deg)
     volume = water() if density is None else density
-    return float(radiological_depth_mm(volume, SPACING, ISOCENTRE, seen, gantry_deg, 2.0)[0])
+    fan = trace(volume, SPACING, ISOCENTRE, seen, gantry_deg, 2.0)
+    return float(fan.depth_mm(seen.v_mm, seen.u_mm, seen.t_mm)[0])
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,35 @@ def test_a_couch_that_touches_the_patient_is_cut_off_beyond_a_rim() -> None:
     ct_hu[:, 30:32, :] = -100
     body = find_body(ct_hu, SPACING)
     assert body.mask[:, 10:30, 10:30].all()
-    assert not body.mask[:, 30:32, :8].any()
-    assert not body.mask[:, 30:32, 32:].any()
+    assert not body.mask[:, 30:32, :4].any()
+    assert not body.mask[:, 30:32, 36:].any()
+
+
+def test_a_nose_is_the_patients() -> None:
+    """3 voxels wide, 5 long, 4 high: too thin to survive the cut, but it grows back."""
+    ct_hu = scan()
+    ct_hu[6:10, 5:10, 18:21] = 40
+    body = find_body(ct_hu, SPACING)
+    assert body.mask[6:10, 5:10, 18:21].all()
+    assert body.ignored_cc == 0
+
+
+def test_thin_walls_around_a_cavity_are_the_patients() -> None:
+    """A sinus of 12 voxels behind a wall of one voxel."""
+    ct_hu = scan()
+    ct_hu[4:12, 11:23, 12:28] = -1000
+    assert np.array_equal(find_body(ct_hu, SPACING).mask, scan() > -400)
+
+
+def test_a_mouth_that_is_open_at_the_lips_is_inside() -> None:
+    """A gap of 2 voxels leads from the air into a cavity: its sides lie between tissue, what looks out does not."""
+    ct_hu = scan()
+    ct_hu[8, 10:24, 19:21] = -1000
+    ct_hu[6:11, 14:24, 14:26] = -1000
+    found = find_body(ct_hu, SPACING).mask[8]
+    assert found[14:24, 14:19].all()
+    assert found[14:24, 21:26].all()
+    assert not found[10:14, 19:21].any()
 
 
 def test_cavities_belong_to_the_body() -> None:

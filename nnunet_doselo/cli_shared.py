@@ -1,0 +1,47 @@
+"""What the commands of `doselo` share: where they print, how an error looks, arguments that come up again."""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from nnunet_doselo.errors import DoseloError
+
+console = Console(soft_wrap=True)
+errors = Console(stderr=True, soft_wrap=True)
+
+Dataset = Annotated[str, typer.Argument(help="Dataset number or name below nnUNet_raw, e.g. 501.", show_default=False)]
+Device = Annotated[str, typer.Option(help="Of the predictor: cpu, cuda or mps.")]
+
+
+def clear_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a DoseloError into one line and exit status 1."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except DoseloError as error:
+            errors.print(f"[bold red]error:[/] {plain(str(error))}")
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def plain(text: str) -> str:
+    """Brackets are text, not rich's markup."""
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def load_predictor_of(extended: Any, predictor: Path | None, device: str) -> Any:
+    """The `FrozenPredictor` that is named, or else the dataset's own; `extended` is its `ExtendedDataset`."""
+    from nnunet_doselo.dataset_folder import environment_folder
+    from nnunet_doselo.predictor.artifact import find_predictor, load_predictor
+
+    file = predictor or find_predictor(environment_folder("nnUNet_preprocessed") / extended.folder.name)
+    return load_predictor(file, device)
