@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CONVERSION, TRAINING = "nnunet_doselo.dataset_conversion", "nnunet_doselo.predictor_training"
+CLI = "nnunet_doselo.cli"
 FOLDERS = {"nnunet_doselo": "nnunet_doselo", "dataset_conversion": CONVERSION, "predictor_training": TRAINING}
 MODULES = {
     ".".join([package, *path.relative_to(ROOT / folder).with_suffix("").parts]).removesuffix(".__init__"): path
@@ -77,7 +78,9 @@ def test_predictor_and_losses_do_not_need_nnunet(module: str) -> None:
     assert not named(reachable(module), "nnunetv2", "batchgeneratorsv2")
 
 
-@pytest.mark.parametrize("module", sorted({*MODULES} - {*below(CONVERSION), *below(TRAINING), "nnunet_doselo.cli"}))
+@pytest.mark.parametrize(
+    "module", sorted({*MODULES} - {*below(CONVERSION), *below(TRAINING), *below("nnunet_doselo.cli")})
+)
 def test_the_core_imports_neither_conversion_nor_training(module: str) -> None:
     assert not named(imports(module), CONVERSION, TRAINING, "dataset_conversion", "predictor_training")
 

@@ -14,6 +14,11 @@ console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
 Dataset = Annotated[str, typer.Argument(help="Dataset number or name below nnUNet_raw, e.g. 501.", show_default=False)]
+DatasetId = Annotated[int, typer.Argument(help="Number of the new dataset, 1 to 999.", show_default=False)]
+Processes = Annotated[
+    int, typer.Option("--processes", "-np", help="Worker processes (0: nnUNet_def_n_proc, or the cores).")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a dataset of the same name.")]
 Device = Annotated[str, typer.Option(help="Of the predictor: cpu, cuda or mps.")]
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nnunet_doselo.cli_shared import Dataset, Device, clear_errors, console, load_predictor_of, plain
 from nnunet_doselo.errors import DoseloError
+
+from .shared import Dataset, Device, clear_errors, console, load_predictor_of, plain
 
 if TYPE_CHECKING:
     from nnunet_doselo.evaluation.dvh_pictures import Curves

@@ -1,0 +1,35 @@
+"""The command `doselo`: parse, call one function, print. Heavy imports live inside the commands."""
+
+import typer
+
+from . import data, predictor, results, setup, training
+
+app = typer.Typer(
+    name="doselo",
+    help="Dose-guided nnU-Net for radiotherapy. Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+convert = typer.Typer(no_args_is_help=True, help="Turn clinical or public data into an extended nnU-Net dataset.")
+
+for name, command in {
+    "env": setup.env,
+    "doctor": setup.doctor,
+    "demo": setup.demo,
+    "phantom": data.phantom,
+    "verify": data.verify,
+    "preprocess": data.preprocess,
+    "variants": data.variants,
+    "train-predictor": training.train_predictor,
+    "sensitivity": training.sensitivity,
+    "evaluate-predictor": predictor.evaluate_predictor,
+    "predict-dose": predictor.predict_dose,
+    "plan": results.plan,
+    "evaluate": results.evaluate,
+    "export-stock": results.export_stock,
+}.items():
+    app.command(name)(command)
+for name, command in {"openkbp": data.convert_openkbp, "channels": data.convert_channels}.items():
+    convert.command(name)(command)
+app.add_typer(convert, name="convert")

@@ -1,0 +1,5 @@
+"""`python -m nnunet_doselo.cli`, as `doselo`."""
+
+from . import app
+
+app()
