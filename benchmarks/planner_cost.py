@@ -1,4 +1,4 @@
-"""What one plan takes: seconds and peak memory, on one core of a process that does nothing else.
+"""What one plan takes: seconds and peak memory of a process that does nothing else, on one core or on two.
 
 python benchmarks/planner_cost.py synthetic
 python benchmarks/planner_cost.py openkbp --path ../shared/data/openkbp_csv/train-pats/pt_1
@@ -22,11 +22,12 @@ KILOBYTES_PER_GB = 1e6
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def main(case: str, path: Path | None = None) -> None:
+def main(case: str, path: Path | None = None, cores: int = 1) -> None:
     """Plan one case (synthetic, head_ct or openkbp) by the built-in engine and print JSON.
 
     Peak memory is that of the whole process, reading included; the digest is that of the dose.
     """
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     loaded = load(case, path)
     start, start_cpu = time.monotonic(), time.process_time()
     planned = plan(loaded.ct_hu, loaded.target_gy, loaded.oars, SPACING_MM)
@@ -47,9 +48,9 @@ def _peak_gb() -> float:
     return int(peak.split()[1]) / KILOBYTES_PER_GB
 
 
-def measure(case: str, path: Path | None = None) -> dict[str, Any]:
-    """Run this file in a fresh process that is told to use one thread."""
-    arguments = [sys.executable, __file__, case, *(["--path", str(path)] if path else [])]
+def measure(case: str, path: Path | None, cores: int) -> dict[str, Any]:
+    """Run this file in a fresh process that is bound to a number of cores; Linux only."""
+    arguments = [sys.executable, __file__, case, "--cores", str(cores), *(["--path", str(path)] if path else [])]
     environment = {**os.environ, **dict.fromkeys(THREAD_SETTINGS, "1")}
     done = subprocess.run(arguments, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)

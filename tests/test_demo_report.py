@@ -61,7 +61,7 @@ def page(folder: Path) -> str:
         Stage("cohort", "synthetic heads", (("doselo", "phantom", "901"), ("doselo", "verify", "901"))),
         Stage("train", "minutes", (("nnUNetv2_train", "902", "2d_small", "0"),)),
     ]
-    markers = [Marker("a", True, 61.0, 512.0), Marker("b", True, 130.0, 2048.0)]
+    markers = [Marker("a", 1.0, 61.0, 512.0), Marker("b", 2.0, 130.0, 2048.0)]
     file = write_report(folder, gather(folder, QUICK), stages, markers, quick=True)
     assert file == folder / "report.html"
     return file.read_text()

@@ -22,15 +22,15 @@ GO_ON = "run the same command again to go on: finished stages are skipped"
 
 
 def run_stages(stages: Sequence[Stage], workspace: Workspace, console: Console) -> list[Marker]:
-    """Run what has not been done yet; one marker a stage.
+    """Run what has not been done yet, and all that comes after a stage that had to run; one marker a stage.
 
     Raises
     ------
     DoseloError: a command failed, or somebody interrupted; finished stages stay finished.
     """
-    start, key, markers = time.monotonic(), version_of("nnunet-doselo"), []
+    start, markers = time.monotonic(), list[Marker]()
     for number, stage in enumerate(stages, 1):
-        key = hashlib.sha256(json.dumps([key, stage.commands]).encode()).hexdigest()
+        key = _key(stage, markers)
         title = f"stage {number} of {len(stages)}: {stage.name}"
         console.print(f"\n[bold cyan]{escape(title)}[/] · {clock(time.monotonic() - start)} since start")
         try:
@@ -46,6 +46,12 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def _key(stage: Stage, before: Sequence[Marker]) -> str:
+    """Changes with the package's version, the stage's commands, and every new run of a stage before it."""
+    last = [before[-1].key, before[-1].finished] if before else [version_of("nnunet-doselo")]
+    return hashlib.sha256(json.dumps([last, stage.commands]).encode()).hexdigest()
+
+
 def _run(stage: Stage, key: str, title: str, workspace: Workspace, console: Console) -> Marker:
     before = workspace.marker(stage)
     if before is not None and workspace.is_done(stage, key):
@@ -56,7 +62,7 @@ def _run(stage: Stage, key: str, title: str, workspace: Workspace, console: Cons
     workspace.mark(stage, Marker(key))
     console.print(escape(stage.about))
     finished = [_command(command, stage, title, workspace, console) for command in stage.commands]
-    marker = Marker(key, True, sum(f.seconds for f in finished), max(f.peak_mb for f in finished))
+    marker = Marker(key, time.time(), sum(f.seconds for f in finished), max(f.peak_mb for f in finished))
     workspace.mark(stage, marker)
     console.print(f"[green]done[/] in {clock(marker.seconds)}, largest process {marker.peak_mb / 1000:.1f} GB")
     return marker

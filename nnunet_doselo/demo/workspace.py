@@ -21,12 +21,13 @@ SIGN = "doselo_demo.txt"
 class Marker:
     """What is known of a stage that was begun.
 
-    key: stands for its commands and for all that ran before; with another key it is another stage.
+    key: stands for its commands and for the stages before it as they were run; with another key it is another stage.
+    finished: when, in seconds since 1970; None until then.
     peak_mb: resident memory of the largest process.
     """
 
     key: str
-    done: bool = False
+    finished: float | None = None
     seconds: float = 0.0
     peak_mb: float = 0.0
 
@@ -84,7 +85,7 @@ class Workspace:
         """True if that very stage was finished and nobody has removed what it made."""
         marker = self.marker(stage)
         there = all((self.folder / output).exists() for output in stage.outputs)
-        return marker is not None and marker.key == key and marker.done and there
+        return marker is not None and marker.key == key and marker.finished is not None and there
 
     def mark(self, stage: Stage, marker: Marker) -> None:
         """The file appears whole or not at all."""

@@ -13,6 +13,7 @@ from .interface import Beams
 from .kernels import PencilBeam
 from .lattice import Lattice, bixels_that_hit
 from .objectives import Goals, goals_of
+from .threads import side_by_side
 
 ITERATIONS = 500
 MEMORY = 10
@@ -76,7 +77,7 @@ class _Problem:
 
     def __init__(self, influence: Influence, goals: Goals, active: np.ndarray, chosen: np.ndarray) -> None:
         self.influence, self.goals, self.active = influence, goals, active
-        self.matrices = influence.matrices(chosen)
+        self.components = list(zip(influence.matrices(chosen), influence.blurs, strict=True))
         volume_cc = goals.wanted_weight.sum()
         self.unit = 1.0
         mean = goals.wanted_weight @ self.dose(np.ones(active.sum())) / volume_cc
@@ -87,16 +88,15 @@ class _Problem:
         """Relative dose of the chosen voxels, of the active bixels' fluence; 1 everywhere gives Rx on average."""
         maps = np.zeros(self.active.shape)
         maps[self.active] = self.unit * fluence
-        pairs = zip(self.matrices, self.influence.blurs, strict=True)
-        return sum(matrix @ blur.forward(maps).ravel() for matrix, blur in pairs)
+        narrow, wide = side_by_side(lambda pair: pair[0] @ pair[1].forward(maps).ravel(), self.components)
+        return narrow + wide
 
     def value_and_gradient(self, fluence: np.ndarray) -> tuple[float, np.ndarray]:
         value, by_dose = self.goals.value_and_gradient(self.dose(fluence))
-        pairs = zip(self.matrices, self.influence.blurs, strict=True)
-        by_bixel = np.zeros(self.active.shape)
-        for matrix, blur in pairs:
-            by_bixel += blur.adjoint((matrix.T @ by_dose).reshape(-1, *blur.nodes.shape))
-        gradient = self.unit * by_bixel[self.active]
+        narrow, wide = side_by_side(
+            lambda pair: pair[1].adjoint((pair[0].T @ by_dose).reshape(-1, *pair[1].nodes.shape)), self.components
+        )
+        gradient = self.unit * (narrow + wide)[self.active]
         return value + self.ridge * fluence @ fluence, gradient + 2 * self.ridge * fluence
 
     def solve(self, iterations: int) -> Optimum:

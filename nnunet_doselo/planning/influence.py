@@ -12,6 +12,7 @@ from .beam_geometry import Projection, project, trace
 from .interface import Beams
 from .kernels import PencilBeam
 from .lattice import Blur, Lattice, interpolation_matrix
+from .threads import side_by_side
 
 PENUMBRA_REACH_MM = 24.0
 SCATTER_REACH_MM = 150.0
@@ -68,15 +69,17 @@ class Influence:
 
         Scatter starts in the field: it has been through what lies before the field, not before the voxel.
         """
+        return np.stack(side_by_side(self._depths_of_beam, self.beams.gantry_deg))
+
+    def _depths_of_beam(self, gantry_deg: float) -> np.ndarray:
         step_mm = max(FINEST_STEP_MM, min(self.patient.spacing_mm))
-        depths = np.empty((len(self.beams.gantry_deg), 2, len(self.points_mm)), np.float32)
-        v_mm, u_mm = self.bixels.half_mm
-        for rows, gantry in zip(depths, self.beams.gantry_deg, strict=True):
-            seen = project(self.points_mm, gantry)
-            fan = trace(self.patient.density, self.patient.spacing_mm, self.patient.isocentre_mm, seen, gantry, step_mm)
-            rows[0] = fan.depth_mm(seen.v_mm, seen.u_mm, seen.t_mm)
-            rows[1] = fan.depth_mm(np.clip(seen.v_mm, -v_mm, v_mm), np.clip(seen.u_mm, -u_mm, u_mm), seen.t_mm)
-        return depths
+        seen = project(self.points_mm, gantry_deg)
+        fan = trace(self.patient.density, self.patient.spacing_mm, self.patient.isocentre_mm, seen, gantry_deg, step_mm)
+        v_mm, u_mm = (
+            np.clip(at, -half, half) for at, half in zip((seen.v_mm, seen.u_mm), self.bixels.half_mm, strict=True)
+        )
+        own, field = fan.depth_mm(seen.v_mm, seen.u_mm, seen.t_mm), fan.depth_mm(v_mm, u_mm, seen.t_mm)
+        return np.stack([own, field]).astype(np.float32)
 
     def matrices(self, chosen: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
         """Dose in the chosen voxels (indices into `points_mm`) from the nodes of each of the two `blurs`."""

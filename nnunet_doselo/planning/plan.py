@@ -14,6 +14,8 @@ from .interface import Beams, Plan
 from .pydosert import dose_of_fluence
 from .tissue import Body, find_body, relative_electron_density
 
+PRESCRIPTION_GY = 60.0
+"""In 30 fractions, as for glioblastoma: what a target without a dose of its own is given."""
 EMPTY_TARGET = "no dose: the target is empty"
 NOTED_CC = 5.0
 """Tissue beside the patient's body that is worth a note; ears and nose alone are less."""
@@ -37,7 +39,7 @@ def plan(
     ----------
     ct_hu: (Z, Y, X) HU; axial slices, y to posterior, x to the patient's left. Couch and frame are left out.
     target_gy: (Z, Y, X) prescribed dose in each voxel, 0 outside; several levels are a simultaneous integrated
-        boost. No island is too small to be planned.
+        boost. Boolean: 60 Gy (in 30 fractions) where True. No island is too small to be planned.
     oars: (Z, Y, X) integer labels of organs at risk; every label above 0 is spared alike.
     spacing_mm: (z, y, x).
     engine: "fluence"; or "pydosert" (extra `tps`): the same fluence, its dose by PyDoseRT.
@@ -51,6 +53,8 @@ def plan(
     DoseloError: shapes differ, spacing is not positive, CT or target is not finite, an unknown engine, a scan without
         a body, a target without a voxel in it, PyDoseRT wanted and not installed.
     """
+    if target_gy.dtype == bool:
+        target_gy = PRESCRIPTION_GY * target_gy
     require_plannable(ct_hu, target_gy, oars, spacing_mm, engine)
     beams = beams or Beams.equispaced()
     body = find_body(ct_hu, spacing_mm)

@@ -81,6 +81,12 @@ def test_the_same_contour_gives_the_same_bits() -> None:
     assert np.array_equal(alike(TARGET).dose_gy, reference().dose_gy)
 
 
+def test_a_mask_is_prescribed_60_gy() -> None:
+    mask = plan(HEAD, TARGET, NO_ORGANS, SPACING, beams=BEAMS)
+    assert mask.prescription_gy == 60
+    assert np.array_equal(mask.dose_gy, reference().dose_gy)
+
+
 def test_four_times_the_iterations_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nnunet_doselo.planning.fluence.TOLERANCE", 0.0)
     longer = plan(HEAD, 60.0 * TARGET, NO_ORGANS, SPACING, beams=BEAMS, iterations=4 * ITERATIONS)
