@@ -4,7 +4,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.guidance import DoseGuidance
-from nnunet_doselo.predictor.artifact import AXIAL_2D, PredictorCard
+from nnunet_doselo.predictor.card import AXIAL_2D, PredictorCard
 
 AXIAL_FIRST = [0, 1, 2]
 
@@ -27,10 +27,17 @@ def require_axial_2d(plans: PlansManager, configuration: ConfigurationManager, n
         )
 
 
-def require_fitting_predictor(card: PredictorCard, guidance: DoseGuidance, where: str) -> None:
-    """Raises DoseloError unless the predictor was made for these organs, targets and slices."""
+def require_predictor_of_slices(card: PredictorCard, where: str) -> None:
+    """Raises DoseloError unless the predictor takes axial slices: nnU-Net's 2d configurations show nothing else."""
     if card.axes != AXIAL_2D:
-        raise DoseloError(f"{where}: predicts {card.axes}, this trainer needs one for {AXIAL_2D}")
+        raise DoseloError(
+            f"{where}: predicts {card.axes}, a 2d configuration needs a predictor of axes {AXIAL_2D}; train one with "
+            "`doselo train-predictor DATASET --dim 2` (3d configurations cannot be dose-guided so far)"
+        )
+
+
+def require_fitting_predictor(card: PredictorCard, guidance: DoseGuidance, where: str) -> None:
+    """Raises DoseloError unless the predictor was made for these organs and targets; it may be of slices or 3D."""
     for what, theirs, ours in (
         ("organs", card.oars, guidance.oars),
         ("prescribed doses", card.target_gy, guidance.target_gy),

@@ -22,7 +22,11 @@ from nnunet_doselo.losses.dose_guidance import DoseSegmentationLoss
 from nnunet_doselo.losses.heads import Heads
 from nnunet_doselo.losses.voxel import BinaryCrossEntropy
 from nnunet_doselo.parallel import default_processes
-from nnunet_doselo.preconditions import require_axial_2d, require_fitting_predictor
+from nnunet_doselo.preconditions import (
+    require_axial_2d,
+    require_fitting_predictor,
+    require_predictor_of_slices,
+)
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
 from nnunet_doselo.predictor.trust import sensitivity_line
 from nnunet_doselo.settings import BASES, TrainerSettings, parse_trainer_name
@@ -107,6 +111,7 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         guidance = DoseGuidance.from_dataset_json(self.dataset_json, self.plans_manager.dataset_name)
         require_axial_2d(self.plans_manager, self.configuration_manager, self.configuration_name)
         predictor = load_predictor(find_predictor(Path(self.preprocessed_dataset_folder_base)), self.device)
+        require_predictor_of_slices(predictor.card, str(predictor.path))
         require_fitting_predictor(predictor.card, guidance, str(predictor.path))
         self._record(predictor)
         self.context = ContextFolder(

@@ -3,7 +3,7 @@
 import platform
 from importlib import metadata
 
-PACKAGES = ("nnunet-doselo", "nnunetv2", "torch", "numpy", "scipy", "SimpleITK", "surface-distance")
+PACKAGES = ("nnunet-doselo", "nnunetv2", "torch", "numpy", "scipy", "SimpleITK", "surface-distance", "pydosert")
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """An extended dataset's cases as slices that can be read one at a time: the predictor's training data on disk.
 
 One .b2nd file a case, int16 (3, Z, Y, X) = CT offset so that air is 0, target label, organ label, and one float32
-(Z, Y, X) for the dose; resampled in-plane to the predictor's spacing. Slices stay as they were acquired.
+(Z, Y, X) for the dose; resampled to the predictor's spacing: along y and x, slices staying as they were acquired, or
+along all axes for a predictor of volumes.
 """
 
 import hashlib
@@ -69,11 +70,10 @@ def training_cases(dataset: ExtendedDataset) -> list[str]:
     return complete
 
 
-def median_spacing(dataset: ExtendedDataset, cases: list[str]) -> tuple[float, float]:
-    """Median in-plane spacing (y, x) in mm."""
-    spacings = np.array([read_grid(dataset.path("ct", case)).spacing_zyx[1:] for case in cases])
-    y, x = np.median(spacings, axis=0)
-    return round(float(y), 4), round(float(x), 4)
+def median_spacing(dataset: ExtendedDataset, cases: list[str], dim: int = 2) -> tuple[float, ...]:
+    """Median voxel spacing in mm: in-plane (y, x), or (z, y, x) if `dim` is 3."""
+    spacings = np.array([read_grid(dataset.path("ct", case)).spacing_zyx[-dim:] for case in cases])
+    return tuple(round(float(median), 4) for median in np.median(spacings, axis=0))
 
 
 def data_hash(dataset: ExtendedDataset, cases: list[str]) -> str:
@@ -88,12 +88,15 @@ def data_hash(dataset: ExtendedDataset, cases: list[str]) -> str:
 def build_cache(
     dataset: ExtendedDataset,
     cases: list[str],
-    spacing_mm: tuple[float, float],
+    spacing_mm: tuple[float, ...],
     folder: Path,
     *,
     processes: int,
 ) -> list[CachedCase]:
-    """Write what is missing or out of date; the rest is kept."""
+    """Write what is missing or out of date; the rest is kept.
+
+    spacing_mm: (y, x), slices staying where they are, or (z, y, x).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     to_do = [case for case in cases if not _is_current(dataset, case, spacing_mm, folder)]
     map_cases(
@@ -105,13 +108,13 @@ def build_cache(
     return [CachedCase(case, folder) for case in cases]
 
 
-def _source(dataset: ExtendedDataset, case: str, spacing_mm: tuple[float, float]) -> str:
+def _source(dataset: ExtendedDataset, case: str, spacing_mm: tuple[float, ...]) -> str:
     """What a cached case was made from."""
     stats = {kind: [(s := dataset.path(kind, case).stat()).st_size, s.st_mtime_ns] for kind in KINDS}
     return json.dumps({"spacing_mm": spacing_mm, "files": stats})
 
 
-def _is_current(dataset: ExtendedDataset, case: str, spacing_mm: tuple[float, float], folder: Path) -> bool:
+def _is_current(dataset: ExtendedDataset, case: str, spacing_mm: tuple[float, ...], folder: Path) -> bool:
     cached = CachedCase(case, folder)
     try:
         cached.dose_gy()
@@ -120,9 +123,9 @@ def _is_current(dataset: ExtendedDataset, case: str, spacing_mm: tuple[float, fl
         return False
 
 
-def _cache_case(case: str, dataset: ExtendedDataset, spacing_mm: tuple[float, float], folder: Path) -> None:
+def _cache_case(case: str, dataset: ExtendedDataset, spacing_mm: tuple[float, ...], folder: Path) -> None:
     images = {kind: read_image(dataset.path(kind, case)) for kind in KINDS}
-    arrays = {kind: _in_plane(image, spacing_mm, _interpolation(kind), kind) for kind, image in images.items()}
+    arrays = {kind: _resampled(image, spacing_mm, _interpolation(kind), kind) for kind, image in images.items()}
     ct = np.clip(np.rint(arrays["ct"]) - AIR_HU, 0, np.iinfo(np.int16).max)
     context = np.stack([ct, arrays["labels"], arrays["oars"]]).astype(np.int16)
     dose = arrays["dose"].astype(np.float32)
@@ -135,15 +138,15 @@ def _interpolation(kind: str) -> int:
     return sitk.sitkNearestNeighbor if kind in ("labels", "oars") else sitk.sitkLinear
 
 
-def _in_plane(image: sitk.Image, spacing_mm: tuple[float, float], interpolation: int, kind: str) -> np.ndarray:
-    """(Z, Y, X) with in-plane spacing (y, x), outer faces kept; untouched if the spacing fits to 1 %."""
-    x, y, z = image.GetSpacing()
-    if abs(y / spacing_mm[0] - 1) <= SAME_SPACING and abs(x / spacing_mm[1] - 1) <= SAME_SPACING:
+def _resampled(image: sitk.Image, spacing_mm: tuple[float, ...], interpolation: int, kind: str) -> np.ndarray:
+    """(Z, Y, X) with spacing (y, x) or (z, y, x), outer faces kept; untouched if the spacing fits to 1 %."""
+    present = image.GetSpacing()  # x, y, z
+    new = (*reversed(spacing_mm), *present[len(spacing_mm) :])
+    if all(abs(old / now - 1) <= SAME_SPACING for old, now in zip(present, new, strict=True)):
         return sitk.GetArrayFromImage(image)
-    new = (spacing_mm[1], spacing_mm[0], z)
-    size = [max(1, round(n * old / now)) for n, old, now in zip(image.GetSize(), image.GetSpacing(), new, strict=True)]
+    size = [max(1, round(n * old / now)) for n, old, now in zip(image.GetSize(), present, new, strict=True)]
     corner = image.TransformContinuousIndexToPhysicalPoint(
-        [(now / old - 1) / 2 for old, now in zip(image.GetSpacing(), new, strict=True)]
+        [(now / old - 1) / 2 for old, now in zip(present, new, strict=True)]
     )
     outside = AIR_HU if kind == "ct" else 0
     resampled = sitk.Resample(

@@ -8,9 +8,10 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from nnunet_doselo.predictor.network import DosePredictor, NetworkSettings
+from nnunet_doselo.predictor.slabs import predict_in_slabs
 
 from .losses import ERRORS, dvh_distance, masked_mean_absolute
-from .slices import Sample
+from .samples import Sample
 
 FIRST_STAGE_WEIGHT = 0.5
 TARGET_INSIDE = 0.5
@@ -84,15 +85,15 @@ class DosePredictorModule(L.LightningModule):
         return torch.cat([organs, batch["target"] > TARGET_INSIDE], dim=1)
 
     def validation_step(self, batch: Sample, batch_index: int) -> None:
-        """`batch` is one whole case, (slices, 1, Y, X)."""
-        dose = torch.cat(
-            [
-                self.network(t, o, c)
-                for t, o, c in zip(*(batch[k].split(16) for k in ("target", "oars", "ct")), strict=True)
-            ]
-        )
+        """`batch` is one whole case: slices (slices, 1, Y, X), or a volume (1, 1, Z, Y, X)."""
+        images = (batch["target"], batch["oars"], batch["ct"])
+        dose = predict_in_slabs(self.network, *images) if batch["ct"].dim() == 5 else self._in_batches(*images)
         error = masked_mean_absolute(batch["dose"], dose, batch["counts"])
         self.log("val_mae_gy", error, prog_bar=True, on_epoch=True, batch_size=1)
+
+    def _in_batches(self, *images: Tensor) -> Tensor:
+        """Dose of the slices of a case, sixteen at a time."""
+        return torch.cat([self.network(*slices) for slices in zip(*(x.split(16) for x in images), strict=True)])
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=1e-4)

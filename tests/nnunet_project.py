@@ -10,7 +10,8 @@ import torch
 from phantoms import GUIDANCE, SPACING_MM, TINY_NETWORK, trained_predictor, write_extended_dataset
 
 from nnunet_doselo.demo.small_plans import add_small_configuration
-from nnunet_doselo.predictor.artifact import FILE_NAME, PredictorCard, save_predictor
+from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
+from nnunet_doselo.predictor.card import PredictorCard
 from nnunet_doselo.versions import versions
 
 DATASET = "Dataset991_Phantom"

@@ -129,11 +129,23 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(root: Path) -> Non
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
+def test_a_preset_gives_what_is_not_given_and_3d_has_spacings_along_all_axes(root: Path) -> None:
+    three = ("--dim", "3", "--preset", "small", "--spacing", "4")
+    said, _ = doselo("train-predictor", "501", "--dry-run", *three, "--iterations", "7")
+    assert "axes: 3d" in said
+    assert "spacing (z, y, x), mm: (4.0, 4.0, 4.0)" in said
+    assert "channels: (8, 16, 32, 64, 128)" in said
+    assert "steps: 700" in said
+    assert "steps: 21" in doselo("train-predictor", "501", "--dry-run", *three, "--iterations", "7", "--epochs", "3")[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["501", "--epochs", "0"], "must be positive"),
         (["501", "--spacing", "-1"], "spacing must be positive"),
+        (["501", "--dim", "4"], "dim must be 2 (axial slices) or 3 (volumes), found 4"),
+        (["501", "--preset", "huge"], "preset must be one of small, default, large, found huge"),
         (["502"], "expected one dataset Dataset502_*"),
     ],
 )

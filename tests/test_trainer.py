@@ -159,7 +159,10 @@ def test_missing_predictor(project: Path, monkeypatch) -> None:
     [
         ({"oars": {"Brainstem": 1, "Lens_L": 2, "Eye_L": 3}}, "organs {'Brainstem': 1, 'Lens_L': 2"),
         ({"target_gy": {"GTV": 54.0}}, "prescribed doses {'GTV': 54.0}"),
-        ({"axes": "3d"}, "predicts 3d"),
+        (
+            {"axes": "3d", "spacing_mm": (3.0, 3.0, 3.0)},
+            "needs a predictor of axes axial 2d; train one with `doselo train-predictor DATASET --dim 2`",
+        ),
     ],
 )
 def test_predictor_made_for_something_else(

@@ -21,13 +21,27 @@ from .shared import (
 @clear_errors
 def train_predictor(
     dataset: Dataset,
-    epochs: Annotated[int, typer.Option(help="Epochs at most; stops early when validation stands still.")] = 200,
+    preset: Annotated[
+        str, typer.Option(help="small, default or large: epochs, batch, width and patch; options given win.")
+    ] = "default",
+    dim: Annotated[int, typer.Option(help="2: of axial slices, as the trainers need it. 3: of volumes.")] = 2,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs at most, 200 by default; stops early when validation stands still.")
+    ] = None,
     iterations: Annotated[int, typer.Option(help="Batches an epoch.")] = 250,
-    batch_size: Annotated[int, typer.Option(help="Slices a batch.")] = 16,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Slices a batch, 16 by default; volumes, 2 by default.")
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate of the one-cycle schedule.")] = 1e-3,
-    width: Annotated[float, typer.Option(help="Factor on all channel numbers (16..256 and 32..512).")] = 1.0,
+    width: Annotated[
+        float | None, typer.Option(help="Factor on all channel numbers (16..256 and 32..512), 1 by default.")
+    ] = None,
+    patch_voxels: Annotated[
+        int | None, typer.Option(help="Voxels of a 3D patch at most, 96 x 96 x 96 by default; no matter for slices.")
+    ] = None,
     spacing: Annotated[
-        float, typer.Option(help="In-plane spacing in mm the predictor works at (0: the dataset's median).")
+        float,
+        typer.Option(help="Spacing in mm the predictor works at, in-plane or of all axes (0: the dataset's median)."),
     ] = 0.0,
     validation_fraction: Annotated[float, typer.Option(help="Share of cases kept for validation.")] = 0.1,
     patience: Annotated[int, typer.Option(help="Epochs without progress before stopping.")] = 50,
@@ -43,10 +57,14 @@ def train_predictor(
 ) -> None:
     """Train the dose predictor (CT + organs + target -> dose) and freeze it where the trainer finds it."""
     from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
-    from nnunet_doselo.predictor_training import train
+    from nnunet_doselo.predictor_training.train import train
+    from nnunet_doselo.predictor_training.training_plan import make_plan
+    from nnunet_doselo.predictor_training.training_settings import TrainingSettings
 
     extended = raw_dataset(dataset)
-    settings = train.TrainingSettings(
+    settings = TrainingSettings.from_preset(
+        preset,
+        dim,
         epochs=epochs,
         iterations_per_epoch=iterations,
         batch_size=batch_size,
@@ -56,21 +74,23 @@ def train_predictor(
         patience=patience,
         seed=seed,
         precision=precision,
-        spacing_mm=(spacing, spacing) if spacing else None,
+        spacing_mm=(spacing,) * dim if spacing else None,
+        patch_voxels=patch_voxels,
         error=error,
         dvh_weight=dvh_weight,
         soft_masks=soft_masks,
     )
-    plan = train.make_plan(extended, settings)
+    plan = make_plan(extended, settings)
     output = environment_folder("nnUNet_results") / extended.folder.name / f"DosePredictor__{name}"
     preprocessed = environment_folder("nnUNet_preprocessed") / extended.folder.name
     for key, value in {**plan.describe(), "run": output, "predictor": preprocessed}.items():
         console.print(f"[bold]{key}[/]: {plain(str(value))}")
     if dry_run:
         return
-    artifact = train.train(plan, output, preprocessed, processes=processes or default_processes(), resume=resume)
+    artifact = train(plan, output, preprocessed, processes=processes or default_processes(), resume=resume)
     console.print(f"{artifact}\nvalidation: {output / 'validation.csv'}, pictures beside it")
-    console.print(f"next: nnUNetv2_train {dataset} 2d 0 -tr nnUNetTrainerDOSELO")
+    trainer = f"nnUNetv2_train {dataset} 2d 0 -tr nnUNetTrainerDOSELO"
+    console.print(f"next: {trainer if dim == 2 else f'doselo evaluate-predictor {dataset} --predictor {artifact}'}")
 
 
 @clear_errors

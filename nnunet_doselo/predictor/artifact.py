@@ -5,7 +5,6 @@ unpickles, but a TorchScript file is a program: `FrozenPredictor.sha256` says wh
 """
 
 import dataclasses
-import json
 import os
 import warnings
 from collections.abc import Iterator
@@ -21,71 +20,15 @@ from torch import Tensor
 
 from nnunet_doselo.atomic import all_or_nothing
 from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.guidance import DoseGuidance
 from nnunet_doselo.hashing import sha256_of
-from nnunet_doselo.predictor.network import DosePredictor, NetworkSettings
+from nnunet_doselo.predictor.card import PredictorCard
+from nnunet_doselo.predictor.network import DosePredictor
 
-FORMAT_VERSION = 1
 FILE_NAME = "dose_predictor.ts"
+FILE_NAME_3D = "dose_predictor_3d.ts"
+"""Beside the other: trainers of 2d configurations look for a predictor of slices."""
 ENVIRONMENT_VARIABLE = "nnUNet_dose_predictor"
-AXIAL_2D = "axial 2d"
 _CARD = "card.json"
-
-
-@dataclass(frozen=True)
-class PredictorCard:
-    """What a predictor is, what it was trained on, and how far to trust it.
-
-    sensitivity: None until `doselo sensitivity` has measured it; `predictor.trust` says what it holds.
-    """
-
-    spacing_mm: tuple[float, float]
-    oars: dict[str, int]
-    target_gy: dict[str, float]
-    hu_window: tuple[float, float]
-    first: tuple[int, ...]
-    second: tuple[int, ...]
-    training_data_sha256: str
-    validation: dict[str, Any]
-    versions: dict[str, str]
-    sensitivity: dict[str, Any] | None = None
-    axes: str = AXIAL_2D
-    format_version: int = FORMAT_VERSION
-    licence: str = "the weights carry the licence of the data they were trained on; not a medical device"
-
-    @property
-    def guidance(self) -> DoseGuidance:
-        return DoseGuidance(self.target_gy, self.oars)
-
-    @property
-    def network_settings(self) -> NetworkSettings:
-        guidance = self.guidance
-        return NetworkSettings(
-            tuple(guidance.organ_labels), guidance.prescription_gy, self.first, self.second, self.hu_window
-        )
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str | bytes, where: Path) -> "PredictorCard":
-        """Raises DoseloError if there is no card, or one of another format version."""
-        try:
-            content = json.loads(text)
-            version = content["format_version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DoseloError(f"{where}: no dose predictor of this project, its card is missing") from error
-        if version != FORMAT_VERSION:
-            raise DoseloError(
-                f"{where}: dose predictor of format {version}, this version reads format {FORMAT_VERSION}; "
-                "export it again with `doselo train-predictor --resume`, or install the version that wrote it"
-            )
-        tuples = ("spacing_mm", "hu_window", "first", "second")
-        try:
-            fields: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in content.items()}
-            return cls(**fields)
-        except TypeError as error:
-            raise DoseloError(f"{where}: its card is damaged ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -98,7 +41,7 @@ class FrozenPredictor:
     path: Path
 
     def __call__(self, target: Tensor, oars: Tensor, ct: Tensor) -> Tensor:
-        """Dose in Gy, (B, 1, Y, X) float32; see `DosePredictor.forward`."""
+        """Dose in Gy, (B, 1, *S) float32; S is (Y, X) or (Z, Y, X), as the card says; see `DosePredictor.forward`."""
         return self.module(target, oars, ct)
 
 

@@ -1,12 +1,15 @@
-"""Dose of a whole patient: axial slices through the predictor, in batches, back on the patient's own grid."""
+"""Dose of a whole patient on the patient's own grid: axial slices in batches, or a volume as a batch of one."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.resampling import resample_dose, resample_inputs, size_on
+from nnunet_doselo.predictor.slabs import Predictor, predict_in_slabs
 
 SLICES_A_BATCH = 16
 
@@ -29,27 +32,36 @@ def predict_volume(
     target: (Z, Y, X) prescribed dose / Rx; an empty target is allowed and gives what the predictor makes of it.
     oars: (Z, Y, X) organ labels.
     ct_hu: (Z, Y, X) HU.
-    spacing_mm: (z, y, x); in-plane spacing may differ from the predictor's.
-    mirror: average over the slices as they are and mirrored left to right (test-time augmentation, twice the time).
+    spacing_mm: (z, y, x); may differ from the predictor's along the axes that it knows: y and x of slices, all in 3D.
+    mirror: average over the images as they are and mirrored left to right (test-time augmentation, twice the time).
 
     Returns
     -------
     (Z, Y, X) float32.
     """
-    plane = ct_hu.shape[1:]
-    size = size_on(predictor.card.spacing_mm, plane, spacing_mm[1:])
-    dose_gy = np.empty(ct_hu.shape, np.float32)
-    for start in range(0, len(ct_hu), SLICES_A_BATCH):
+    dim = predictor.card.dim
+    size = size_on(predictor.card.spacing_mm, ct_hu.shape[-dim:], spacing_mm[-dim:])
+    predict = predictor if dim == 2 else partial(predict_in_slabs, predictor)
+    images = [array if dim == 2 else array[None] for array in (target, oars, ct_hu)]
+    dose_gy = np.empty(images[0].shape, np.float32)
+    for start in range(0, len(dose_gy), SLICES_A_BATCH):
         rows = slice(start, start + SLICES_A_BATCH)
-        batch = (_slices(target[rows], device), _slices(oars[rows], device), _slices(ct_hu[rows], device))
-        inputs = resample_inputs(*batch, size)
-        dose = predictor(*inputs)
-        if mirror:
-            mirrored = predictor(*(channel.flip(-1) for channel in inputs)).flip(-1)
-            dose = (dose + mirrored) / 2
-        dose_gy[rows] = resample_dose(dose, plane)[:, 0].clamp_min(0).cpu().numpy()
-    return dose_gy
+        batch = [_tensor(image[rows], device) for image in images]
+        dose_gy[rows] = _dose(predict, batch, size, mirror)[:, 0].clamp_min(0).cpu().numpy()
+    return dose_gy.reshape(ct_hu.shape)
 
 
-def _slices(volume: np.ndarray, device: torch.device | str) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))[:, None].to(device)
+def _dose(predict: Predictor, batch: Sequence[Tensor], size: Sequence[int], mirror: bool) -> Tensor:
+    """Target, organs and CT (B, 1, *S) to the size that the predictor works at, and its dose back on S."""
+    target, oars, ct = batch
+    inputs = resample_inputs(target, oars, ct, size)
+    dose = predict(*inputs)
+    if mirror:
+        mirrored = predict(*(channel.flip(-1) for channel in inputs)).flip(-1)
+        dose = (dose + mirrored) / 2
+    return resample_dose(dose, target.shape[2:])
+
+
+def _tensor(images: np.ndarray, device: torch.device | str) -> Tensor:
+    """(B, *S) of any type to (B, 1, *S) float32."""
+    return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None].to(device)

@@ -114,7 +114,7 @@ def test_gradient_through_the_frozen_artifact_equals_the_networks(tmp_path) -> N
 
 
 def card_of(network: DosePredictor):
-    from nnunet_doselo.predictor.artifact import PredictorCard
+    from nnunet_doselo.predictor.card import PredictorCard
 
     s: NetworkSettings = network.settings
     return PredictorCard((3.0, 3.0), GUIDANCE.oars, GUIDANCE.target_gy, s.hu_window, s.first, s.second, "", {}, {})

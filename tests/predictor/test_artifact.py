@@ -1,6 +1,7 @@
 """The artifact does what the network does, says what it is, and never runs what it is not."""
 
 import hashlib
+import json
 import os
 import pickle
 import warnings
@@ -15,12 +16,12 @@ from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.predictor import artifact
 from nnunet_doselo.predictor.artifact import (
     FrozenPredictor,
-    PredictorCard,
     find_predictor,
     load_network,
     load_predictor,
     save_predictor,
 )
+from nnunet_doselo.predictor.card import PredictorCard
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +202,47 @@ def test_without_a_predictor_the_error_names_both_places(
         monkeypatch.setenv("nnUNet_dose_predictor", named)
     with pytest.raises(DoseloError, match=rf"nnUNet_dose_predictor is {said}, .*{tmp_path}/dose_predictor.ts"):
         find_predictor(tmp_path)
+
+
+@pytest.mark.parametrize(("batch", "size"), [(1, (16, 16, 16)), (2, (7, 13, 9)), (1, (1, 2, 3))])
+def test_a_3d_artifact_predicts_what_its_network_predicts(tmp_path: Path, batch: int, size: tuple[int, ...]) -> None:
+    network, inputs = random_network(dim=3), random_inputs(batch, *size)
+    card = card_of(network)
+    predictor = load_predictor(save_predictor(network, card, tmp_path / "p.ts"))
+    for _ in range(3):  # TorchScript optimises after its first calls
+        torch.testing.assert_close(predictor(*inputs), random_network(dim=3)(*inputs), rtol=0, atol=1e-4)
+    assert (predictor.card, predictor.card.axes, predictor.card.spacing_mm) == (card, "3d", (3.0, 3.0, 3.0))
+    rebuilt, _ = load_network(tmp_path / "p.ts")
+    assert rebuilt.settings == network.settings
+    assert torch.equal(rebuilt(*inputs), network(*inputs))
+
+
+@pytest.mark.parametrize(("dim", "size"), [(2, (9, 13)), (3, (5, 9, 13))])
+def test_under_autocast_the_dose_is_single_precision_and_close(tmp_path: Path, dim: int, size: tuple[int, ...]) -> None:
+    network, inputs = random_network(dim=dim), random_inputs(1, *size)
+    predictor = load_predictor(save_predictor(network, card_of(network), tmp_path / "p.ts"))
+    with torch.autocast("cpu", torch.bfloat16):
+        dose = predictor(*inputs)
+    assert dose.dtype == torch.float32
+    exact = predictor(*inputs)
+    assert 0 < (dose - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"axes": "coronal 2d"}, r"p\.ts: the axes on its card must be one of axial 2d, 3d, found coronal 2d"),
+        ({"axes": "3d"}, r"p\.ts: its card is damaged, .* axes 3d has 3 voxel spacings, found \(3\.0, 3\.0\)"),
+        ({"spacing_mm": (3.0, 3.0, 3.0)}, r"axes axial 2d has 2 voxel spacings, found \(3\.0, 3\.0, 3\.0\)"),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    network = random_network()
+    with pytest.raises(DoseloError, match=message):
+        load_predictor(save_predictor(network, card_of(network, **changes), tmp_path / "p.ts"))
+
+
+def test_a_card_without_axes_is_that_of_a_predictor_of_slices(path: Path) -> None:
+    content = json.loads(card_of(random_network()).to_json())
+    del content["axes"]
+    assert PredictorCard.from_json(json.dumps(content), path) == card_of(random_network())

@@ -108,3 +108,21 @@ def test_the_body_is_bit_for_bit_that_of_the_reports(seed: int) -> None:
     expected = geometry.body_mask(ct)
     assert np.array_equal(body_mask(torch.from_numpy(ct).float()).numpy(), expected)
     assert 0 < expected.mean() < 1
+
+
+@pytest.mark.parametrize(("batch", "size"), [(1, (5, 7, 9)), (2, (8, 8, 8)), (1, (1, 1, 1)), (1, (3, 16, 2))])
+def test_in_3d_the_dose_has_the_shape_of_the_volume_whatever_its_size(batch: int, size: tuple[int, ...]) -> None:
+    dose = random_network(dim=3)(*random_inputs(batch, *size))
+    assert dose.shape == (batch, 1, *size)
+    assert dose.isfinite().all()
+
+
+def test_in_3d_a_slice_tells_its_neighbours_and_in_2d_it_does_not() -> None:
+    target, oars, ct = random_inputs(1, 6, 8, 8)
+    ct = torch.zeros_like(ct)
+    moving = target.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(random_network(dim=3)(moving, oars, ct)[:, :, 2].sum(), moving)
+    assert (gradient[0, 0].abs().sum((1, 2)) > 0).all()
+    slices = [x[0].transpose(0, 1) for x in (moving, oars, ct)]
+    (gradient,) = torch.autograd.grad(random_network()(*slices)[2].sum(), moving)
+    assert (gradient[0, 0].abs().sum((1, 2)) > 0).tolist() == [False, False, True, False, False, False]

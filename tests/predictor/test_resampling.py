@@ -92,3 +92,36 @@ def test_every_voxel_of_the_target_gets_a_gradient(size: tuple[int, int]) -> Non
     assert target.grad is not None
     assert (target.grad > 0).all()
     assert float(target.grad.sum()) == pytest.approx(64, rel=0.2)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_is_filtered_along_z_as_along_the_others(axis: int) -> None:
+    """Weights 1 3 3 1 along one axis at a time, wherever it lies."""
+    line, expected = 56 * torch.tensor([0.0, 0, 1, 0, 0, 0]), torch.tensor([8.0, 21.0, 0.0])
+    large, small = (x.expand(2, 2, -1).movedim(2, axis)[None, None] for x in (line, expected))
+    torch.testing.assert_close(resample_dose(large, small.shape[2:]), small)
+
+
+def test_slices_of_a_volume_that_keeps_its_slices_are_those_of_the_plane() -> None:
+    volume = torch.rand(2, 1, 5, 9, 8, generator=torch.Generator().manual_seed(0))
+    slices = resample_dose(volume.transpose(1, 2).flatten(0, 1), (4, 11))
+    assert torch.equal(resample_dose(volume, (5, 4, 11)).transpose(1, 2).flatten(0, 1), slices)
+
+
+@pytest.mark.parametrize("size", [(3, 4, 4), (7, 5, 13), (12, 20, 16)])
+def test_a_volume_turned_over_gives_the_result_turned_over(size: tuple[int, ...]) -> None:
+    volume = torch.rand(1, 1, 6, 10, 8, generator=torch.Generator().manual_seed(0))
+    turned = resample_dose(volume.flip([-1, -2, -3]), size)
+    torch.testing.assert_close(turned.flip([-1, -2, -3]), resample_dose(volume, size))
+
+
+def test_a_volume_of_inputs_keeps_constants_and_labels_and_every_voxel_its_gradient() -> None:
+    target = torch.full((1, 1, 8, 8, 8), 0.8, requires_grad=True)
+    labels = torch.arange(8).repeat_interleave(64).view(1, 1, 8, 8, 8)
+    small, oars, ct = resample_inputs(target, labels, torch.full((1, 1, 8, 8, 8), -1000.0), (2, 3, 16))
+    assert small.shape == oars.shape == ct.shape == (1, 1, 2, 3, 16)
+    torch.testing.assert_close(small, torch.full((1, 1, 2, 3, 16), 0.8))
+    torch.testing.assert_close(ct, torch.full((1, 1, 2, 3, 16), -1000.0))
+    assert [oars[0, 0, z].unique().tolist() for z in (0, 1)] == [[2], [6]]  # the middle of 0 to 3, and of 4 to 7
+    (gradient,) = torch.autograd.grad(small.sum(), target)
+    assert (gradient > 0).all()

@@ -9,6 +9,7 @@ from predictors import card_of, random_network, sixty_times_target, stand_in
 from torch import Tensor
 
 from nnunet_doselo.predictor.artifact import FrozenPredictor, load_predictor, save_predictor
+from nnunet_doselo.predictor.card import AXES
 from nnunet_doselo.predictor.volume import predict_volume
 
 SPACING_MM = (5.0, 3.0, 3.0)
@@ -23,12 +24,12 @@ def zeros_like(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(volume.shape, np.uint8), np.zeros(volume.shape, np.int16)
 
 
-def recording(seen: list[tuple[Tensor, ...]], spacing_mm: tuple[float, float] = (3.0, 3.0)) -> FrozenPredictor:
+def recording(seen: list[tuple[Tensor, ...]], spacing_mm: tuple[float, ...] = (3.0, 3.0)) -> FrozenPredictor:
     def dose(*inputs: Tensor) -> Tensor:
         seen.append(inputs)
         return 60 * inputs[0]
 
-    return stand_in(dose, spacing_mm=spacing_mm)
+    return stand_in(dose, spacing_mm=spacing_mm, axes=AXES[len(spacing_mm)])
 
 
 def test_the_dose_of_each_voxel_is_the_predictors() -> None:
@@ -98,4 +99,40 @@ def test_a_real_artifact_takes_arrays_of_any_type_and_order(tmp_path: Path) -> N
     dose_gy = predict_volume(predictor, *turned, SPACING_MM)
     expected = network(*(torch.from_numpy(a.astype(np.float32))[:, None] for a in (target, oars, ct_hu)))
     np.testing.assert_allclose(dose_gy, expected[:, 0].clamp_min(0).detach().numpy(), atol=1e-4)
+    assert dose_gy.max() > 0
+
+
+def test_a_predictor_of_volumes_sees_the_volume_as_one() -> None:
+    target, seen = random_volume(37, 6, 9), []
+    dose_gy = predict_volume(recording(seen, SPACING_MM), target, *zeros_like(target), SPACING_MM)
+    assert [x.shape for x in seen[0]] == [(1, 1, 37, 6, 9)] * 3
+    assert len(seen) == 1
+    assert np.array_equal(dose_gy, 60 * target)
+
+
+def test_in_3d_slices_are_resampled_too() -> None:
+    """A volume of 25 x 18 x 27 mm; what is constant stays so."""
+    target, seen = np.full((5, 6, 9), 0.5, np.float32), []
+    dose_gy = predict_volume(recording(seen, (2.5, 6.0, 1.5)), target, *zeros_like(target), SPACING_MM)
+    assert seen[0][0].shape == (1, 1, 10, 3, 18)
+    np.testing.assert_allclose(dose_gy, np.full((5, 6, 9), 30.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_mirrored_and_averaged_a_dose_that_leans_to_one_side_stands_straight(dim: int) -> None:
+    """60 Gy in the left half of a target and 0 in the right, whatever is shown: 30 Gy everywhere."""
+    target = np.ones((2, 3, 4), np.float32)
+    leaning = torch.tensor([60.0, 60.0, 0.0, 0.0])
+    predictor = stand_in(lambda t, o, c: leaning * t, spacing_mm=SPACING_MM[-dim:], axes=AXES[dim])
+    dose_gy = predict_volume(predictor, target, *zeros_like(target), SPACING_MM, mirror=True)
+    assert np.array_equal(dose_gy, np.full((2, 3, 4), 30.0))
+
+
+def test_a_real_3d_artifact_gives_what_its_network_gives(tmp_path: Path) -> None:
+    network = random_network(dim=3)
+    predictor = load_predictor(save_predictor(network, card_of(network), tmp_path / "p.ts"))
+    target, (oars, ct_hu) = random_volume(9, 7, 5), zeros_like(random_volume(9, 7, 5))
+    dose_gy = predict_volume(predictor, target, oars, ct_hu, (3.0, 3.0, 3.0))
+    expected = network(*(torch.from_numpy(a.astype(np.float32))[None, None] for a in (target, oars, ct_hu)))
+    np.testing.assert_allclose(dose_gy, expected[0, 0].clamp_min(0).detach().numpy(), atol=1e-4)
     assert dose_gy.max() > 0

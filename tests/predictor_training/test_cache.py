@@ -38,7 +38,7 @@ def put_all(dataset: ExtendedDataset, array: np.ndarray, spacing_mm: tuple[float
         put(dataset, kind, array.astype(np.float32 if kind == "dose" else np.int16), spacing_mm)
 
 
-def build(dataset: ExtendedDataset, spacing_mm: tuple[float, float] = SPACING_MM) -> CachedCase:
+def build(dataset: ExtendedDataset, spacing_mm: tuple[float, ...] = SPACING_MM) -> CachedCase:
     """The first case, out of a cache of both."""
     folder = dataset.folder.parent / "cache"
     return build_cache(dataset, [FIRST, SECOND], spacing_mm, folder, processes=0)[0]
@@ -166,3 +166,38 @@ def test_the_data_hash_follows_the_content_not_the_date(dataset: ExtendedDataset
     assert data_hash(dataset, [FIRST]) != both
     put(dataset, "oars", np.zeros(phantoms.SHAPE, np.uint8))
     assert data_hash(dataset, [FIRST, SECOND]) != both
+
+
+def test_with_three_spacings_slices_are_resampled_too(dataset: ExtendedDataset) -> None:
+    """2 slices of 5 mm as 4 of 2.5 mm: labels are repeated, a constant stays so up to the outer faces."""
+    put_all(dataset, np.arange(8).reshape(2, 2, 2), (5.0, 3.0, 3.0))
+    put(dataset, "dose", np.full((2, 2, 2), 2, np.float32), (5.0, 3.0, 3.0))
+    case = build(dataset, (2.5, 3.0, 3.0))
+    assert case.context()[1, :, 0, 0].tolist() == [0, 0, 4, 4]
+    assert case.context()[2, :, 1, 1].tolist() == [3, 3, 7, 7]
+    np.testing.assert_allclose(case.dose_gy()[:], np.full((4, 2, 2), 2), rtol=1e-6)
+    assert case.dosed_slices().tolist() == [0, 1, 2, 3]
+
+
+def test_a_case_turned_upside_down_gives_the_result_turned_over(dataset: ExtendedDataset) -> None:
+    dose_gy = np.random.default_rng(0).random((6, 10, 12)).astype(np.float32)
+    found = []
+    for array in (dose_gy, dose_gy[::-1]):
+        put_all(dataset, np.zeros((6, 10, 12)), (5.0, 3.0, 3.0))
+        put(dataset, "dose", np.ascontiguousarray(array), (5.0, 3.0, 3.0))
+        found.append(build(dataset, (3.0, 2.0, 4.5)).dose_gy()[:])
+    assert found[0].shape == (10, 15, 8)
+    np.testing.assert_allclose(found[1][::-1], found[0], atol=1e-5)
+
+
+def test_slices_and_volumes_of_the_same_spacing_are_told_apart(dataset: ExtendedDataset) -> None:
+    build(dataset)
+    before = written(dataset)
+    build(dataset, (3.0, 3.0, 3.0))
+    assert all(written(dataset)[name] != time for name, time in before.items())
+
+
+def test_the_median_spacing_of_volumes_begins_with_that_of_the_slices(dataset: ExtendedDataset) -> None:
+    put(dataset, "ct", phantoms.head_ct(), (9.0, 1.0, 2.0))
+    assert median_spacing(dataset, [FIRST], 3) == (9.0, 1.0, 2.0)
+    assert median_spacing(dataset, [FIRST, SECOND], 3) == (6.0, 2.0, 2.5)

@@ -126,6 +126,15 @@ def test_validation_is_the_mean_absolute_error_in_gy_sixteen_slices_at_a_time() 
     assert module.network.batches == [16, 16, 5]
 
 
+def test_a_volume_is_validated_as_one() -> None:
+    module, logged = module_with_known_dose()
+    volume = {name: x.transpose(0, 1)[None] for name, x in batch(20).items()}
+    assert volume["ct"].shape == (1, 1, 20, 2, 2)
+    module.validation_step(volume, 0)
+    assert logged["val_mae_gy"] == pytest.approx(30)
+    assert module.network.batches == [1]
+
+
 def test_the_learning_rate_follows_the_schedule_step_by_step() -> None:
     module = DosePredictorModule(SETTINGS, 1e-2, 200)
     configured: dict[str, Any] = module.configure_optimizers()

@@ -20,7 +20,8 @@ from nnunet_doselo.contour_edits import FUNCTIONS
 from nnunet_doselo.dataset_folder import ExtendedDataset
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.images import write_array
-from nnunet_doselo.predictor.artifact import FILE_NAME, PredictorCard, load_predictor, save_predictor
+from nnunet_doselo.predictor.artifact import FILE_NAME, load_predictor, save_predictor
+from nnunet_doselo.predictor.card import PredictorCard
 from nnunet_doselo.predictor.trust import is_sensitive
 from nnunet_doselo.predictor_training.cache import data_hash
 from nnunet_doselo.predictor_training.edited_plans import SensitivitySettings

@@ -20,7 +20,8 @@ from nnunet_doselo.hashing import sha256_of
 from nnunet_doselo.predictor.artifact import load_network, load_predictor
 from nnunet_doselo.predictor_training import train
 from nnunet_doselo.predictor_training.module import DosePredictorModule
-from nnunet_doselo.predictor_training.train import Plan, TrainingSettings, make_plan
+from nnunet_doselo.predictor_training.training_plan import Plan, make_plan
+from nnunet_doselo.predictor_training.training_settings import TrainingSettings
 
 TINY = TrainingSettings(epochs=2, iterations_per_epoch=3, batch_size=2, width=1e-3, precision="32-true")
 
@@ -118,6 +119,17 @@ def test_a_run_is_resumed_with_its_own_settings_and_cases_only(run: Path, plan: 
         with pytest.raises(DoseloError, match=r"settings\.json: this run had other settings or cases"):
             train.train(other, run / "results", tmp_path, processes=0, resume=True)
     assert (run / "results" / "settings.json").read_text() == before
+
+
+def test_a_run_from_before_a_setting_existed_had_its_default(run: Path, plan: Plan, tmp_path: Path) -> None:
+    results = Path(shutil.copytree(run / "results", tmp_path / "results"))
+    recorded = json.loads((results / "settings.json").read_text())
+    (results / "settings.json").write_text(json.dumps({k: v for k, v in recorded.items() if k != "dim"}))
+    volumes = dataclasses.replace(plan, settings=dataclasses.replace(TINY, dim=3))
+    with pytest.raises(DoseloError, match="this run had other settings"):
+        train.train(volumes, results, tmp_path, processes=0, resume=True)
+    train.train(plan, results, tmp_path, processes=0, resume=True)
+    assert json.loads((results / "settings.json").read_text()) == recorded
 
 
 def test_the_best_epoch_is_exported_and_the_last_is_where_to_go_on(

@@ -1,4 +1,4 @@
-"""Training samples: random axial slices, moved about as nnU-Net moves its own."""
+"""Training samples: random axial slices, or random patches of volumes around them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,26 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
-from batchgeneratorsv2.helpers.scalar_type import RandomScalar
-from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
-from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from nnunet_doselo.geometry import AIR_HU
 from nnunet_doselo.predictor.inputs import body_mask
 
+from .augmentation import BLUR_VOXELS, softened, spatial_transforms, with_border
 from .cache import CachedCase
 
 # slices far from the target hold no dose and teach little; they are shown, but seldom
 SHARE_OF_DOSED_SLICES = 0.85
-# room for rotation and scaling before the patch is cut, as nnU-Net reserves it
-BORDER = 1.25
-# nnU-Net turns elongated patches by 15 degrees only (nnUNetTrainer.configure_rotation_...)
-ELONGATED = 1.5
-BLUR_VOXELS = (0.5, 2.0)
 
 Sample = dict[str, Tensor]
 
@@ -51,43 +42,20 @@ class TargetCodes:
         return torch.tensor(self.fraction_of_label)[labels.long()]
 
 
-def spatial_transforms(patch_size: tuple[int, int]) -> ComposeTransforms:
-    """nnU-Net's rotation, scaling and mirroring, with its probabilities and ranges."""
-    degrees = 15 if max(patch_size) / min(patch_size) > ELONGATED else 180
-    rotation: RandomScalar = (-degrees / 180 * np.pi, degrees / 180 * np.pi)
-    return ComposeTransforms(
-        [
-            SpatialTransform(
-                patch_size,
-                patch_center_dist_from_border=0,
-                random_crop=False,
-                p_rotation=0.2,
-                rotation=rotation,
-                p_scaling=0.2,
-                scaling=(0.7, 1.4),
-                p_synchronize_scaling_across_axes=1,
-                border_mode_seg="constant",
-                padding_value_seg=0,
-            ),
-            MirrorTransform(allowed_axes=(0, 1)),
-        ]
-    )
-
-
-class RandomSlices(Dataset[Sample]):
-    """`length` random slices an epoch: CT (HU), target (dose / Rx), organ labels, dose (Gy), and where dose counts.
+class RandomPatches(Dataset[Sample]):
+    """`length` random patches an epoch: CT (HU), target (dose / Rx), organ labels, dose (Gy), and where dose counts.
 
     A share `soft_masks` of the targets is blurred, as a network's probabilities are, and keeps its dose.
 
-    Each is (1, *patch_size). CT and dose travel as `regression_target` through the spatial transforms, padded
-    with air and 0 Gy; labels and organs as segmentation.
+    Each is (1, *patch_size), a slice (Y, X) or a volume (Z, Y, X). CT and dose travel as `regression_target` through
+    the spatial transforms, padded with air and 0 Gy; labels and organs as segmentation.
     """
 
     def __init__(
         self,
         cases: list[CachedCase],
         codes: TargetCodes,
-        patch_size: tuple[int, int],
+        patch_size: tuple[int, ...],
         length: int,
         *,
         augment: bool = True,
@@ -95,7 +63,7 @@ class RandomSlices(Dataset[Sample]):
     ) -> None:
         self.cases = cases
         self.dosed = [case.dosed_slices() for case in cases]
-        self.depths = [case.context().shape[1] for case in cases]
+        self.shapes = [case.context().shape[1:] for case in cases]
         self.codes = codes
         self.patch_size = patch_size
         self.length = length
@@ -107,7 +75,7 @@ class RandomSlices(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         number = int(torch.randint(len(self.cases), ()))
-        context, dose = _read_slice(self.cases[number], self._random_slice(number), self._window())
+        context, dose = self._read(number, self._random_slice(number))
         moved = {
             "regression_target": torch.from_numpy(np.concatenate([context[:1].astype(np.float32), dose])),
             "image": torch.from_numpy(context[:1].astype(np.float32)),
@@ -124,25 +92,55 @@ class RandomSlices(Dataset[Sample]):
         dosed = self.dosed[number]
         if len(dosed) and torch.rand(()) < SHARE_OF_DOSED_SLICES:
             return int(dosed[int(torch.randint(len(dosed), ()))])
-        return int(torch.randint(self.depths[number], ()))
+        return int(torch.randint(self.shapes[number][0], ()))
 
-    def _window(self) -> tuple[int, int]:
-        y, x = self.patch_size
-        return (round(y * BORDER), round(x * BORDER)) if self.transforms is not None else (y, x)
+    def _read(self, number: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The window of a case around its slice `index`, with room to move: int16 (3, *S) and float32 (1, *S)."""
+        case, shape = self.cases[number], self.shapes[number]
+        window = with_border(self.patch_size) if self.transforms is not None else self.patch_size
+        if len(window) == 2:
+            context, dose = read_box(case, [(index, index + 1), *centred(shape[1:], window, (0, 0))])
+            return context[:, 0], dose[:, 0]
+        return read_box(case, centred(shape, window, random_shift(shape, self.patch_size, index)))
 
 
-def softened(target: Tensor, sigma_voxels: float) -> Tensor:
-    """A target (1, *S) blurred by a Gaussian, in every direction of S; its sum stays, but for the border."""
-    blurred = gaussian_filter(target.numpy(), sigma=(0.0, *[sigma_voxels] * (target.dim() - 1)), mode="constant")
-    return torch.from_numpy(blurred)
+def random_shift(shape: Sequence[int], patch_size: Sequence[int], index: int) -> tuple[int, ...]:
+    """How far a 3D patch lies from the middle of its case: around slice `index`, anywhere along y and x.
+
+    A patch never leaves a case that is larger than it, and lies in the middle of one that is smaller, axis by axis.
+    """
+    room = [max(0, n - p) for n, p in zip(shape, patch_size, strict=True)]
+    lowest = [-(free // 2) for free in room]
+    z = min(max(index - shape[0] // 2, lowest[0]), lowest[0] + room[0])
+    return z, *(low + int(torch.randint(free + 1, ())) for low, free in zip(lowest[1:], room[1:], strict=True))
 
 
-def whole_case(case: CachedCase, codes: TargetCodes, every: int = 1) -> Sample:
+def centred(shape: Sequence[int], window: Sequence[int], shift: Sequence[int]) -> list[tuple[int, int]]:
+    """First voxel, and the one after the last, along each axis; outside the shape where the window is larger."""
+    firsts = [(n - w) // 2 + s for n, w, s in zip(shape, window, shift, strict=True)]
+    return [(first, first + w) for first, w in zip(firsts, window, strict=True)]
+
+
+def read_box(case: CachedCase, box: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """int16 (3, *S) and float32 (1, *S) of a box (z, y, x) that meets the case; 0 outside (air, nothing, 0 Gy)."""
+    (first, last), *plane = box
+    begin = max(0, first)
+    context, dose = case.context()[:, begin : max(0, last)], case.dose_gy()[begin : max(0, last)][None]
+    inside = [[first - begin, last - begin], *map(list, plane)]
+    return crop_and_pad_nd(context, inside, 0), crop_and_pad_nd(dose, inside, 0)
+
+
+def whole_slices(case: CachedCase, codes: TargetCodes, every: int = 1) -> Sample:
     """Every n-th slice of a case, unmoved, as (slices, 1, Y, X); for validation."""
     context, dose = case.context()[:, ::every], case.dose_gy()[None, ::every]
     ct_and_dose = torch.from_numpy(np.concatenate([context[:1].astype(np.float32), dose]))
     sample = as_sample(ct_and_dose, torch.from_numpy(context[1:]), codes)
     return {name: tensor.transpose(0, 1) for name, tensor in sample.items()}
+
+
+def whole_volume(case: CachedCase, codes: TargetCodes) -> Sample:
+    """A case, unmoved, as (1, 1, Z, Y, X); for validation."""
+    return {name: tensor.transpose(0, 1)[None] for name, tensor in whole_slices(case, codes).items()}
 
 
 def as_sample(ct_and_dose: Tensor, labels_and_organs: Tensor, codes: TargetCodes) -> Sample:
@@ -157,10 +155,3 @@ def as_sample(ct_and_dose: Tensor, labels_and_organs: Tensor, codes: TargetCodes
         # a plan may hold dose outside the body (immobilisation, couch): there it counts too
         "counts": body_mask(ct) | (dose > 0),
     }
-
-
-def _read_slice(case: CachedCase, index: int, window: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """int16 (3, *window) and float32 (1, *window), centred on the slice, padded with 0 (air, nothing, 0 Gy)."""
-    context, dose = case.context()[:, index], case.dose_gy()[index][None]
-    box = [[(n - w) // 2, (n - w) // 2 + w] for n, w in zip(context.shape[1:], window, strict=True)]
-    return crop_and_pad_nd(context, box, 0), crop_and_pad_nd(dose, box, 0)

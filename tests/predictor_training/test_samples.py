@@ -9,7 +9,7 @@ import torch
 
 from nnunet_doselo.images import write_array
 from nnunet_doselo.predictor_training.cache import CachedCase, build_cache
-from nnunet_doselo.predictor_training.slices import RandomSlices, Sample, TargetCodes, as_sample, whole_case
+from nnunet_doselo.predictor_training.samples import RandomPatches, Sample, TargetCodes, as_sample, whole_slices
 
 CODES = TargetCodes((0.0, 0.8))
 BLOB_HU, BLOB_ORGAN = 976, 2  # 2000 above air
@@ -40,10 +40,10 @@ def blob(tmp_path_factory: pytest.TempPathFactory) -> CachedCase:
     return build_cache(dataset, dataset.cases(), (3.0, 3.0), folder / "cache", processes=0)[0]
 
 
-def drawn(case: CachedCase, seed: int, patch_size: tuple[int, int] = (32, 32), augment: bool = True) -> Sample:
+def drawn(case: CachedCase, seed: int, patch_size: tuple[int, ...] = (32, 32), augment: bool = True) -> Sample:
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (batchgeneratorsv2 draws from numpy's global state)
-    return RandomSlices([case], CODES, patch_size, 1, augment=augment)[0]
+    return RandomPatches([case], CODES, patch_size, 1, augment=augment)[0]
 
 
 def dosed(case: CachedCase, seeds: range = SEEDS) -> list[Sample]:
@@ -121,11 +121,11 @@ def test_a_patch_smaller_than_the_slice_shows_its_middle(phantom: CachedCase) ->
 
 
 def test_a_whole_case_is_every_nth_slice_unmoved(phantom: CachedCase) -> None:
-    sample = whole_case(phantom, CODES, every=4)
+    sample = whole_slices(phantom, CODES, every=4)
     assert sample["dose"].shape == (4, 1, 32, 32)
     assert np.array_equal(sample["dose"][:, 0].numpy(), phantoms.dose_for(phantoms.target())[::4])
     assert np.array_equal(sample["oars"][:, 0].numpy(), phantoms.organ_labels()[::4])
-    assert whole_case(phantom, CODES)["ct"].shape == (16, 1, 32, 32)
+    assert whole_slices(phantom, CODES)["ct"].shape == (16, 1, 32, 32)
 
 
 def test_dose_counts_inside_the_body_and_wherever_there_is_any() -> None:

@@ -1,0 +1,93 @@
+"""The card of a dose predictor: what it is, what it was made for, and how good it was found to be."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.guidance import DoseGuidance
+from nnunet_doselo.predictor.network import NetworkSettings
+
+FORMAT_VERSION = 1
+AXIAL_2D, VOLUME_3D = "axial 2d", "3d"
+AXES = {2: AXIAL_2D, 3: VOLUME_3D}
+"""What a card says of a network with so many dimensions."""
+TUPLES = ("spacing_mm", "hu_window", "first", "second")
+
+
+@dataclass(frozen=True)
+class PredictorCard:
+    """What a predictor is, what it was trained on, and how far to trust it.
+
+    axes: "axial 2d", dose of a slice from that slice alone, or "3d", dose of a volume.
+    spacing_mm: of the voxels that it was trained on, (y, x) or (z, y, x).
+    sensitivity: None until `doselo sensitivity` has measured it; `predictor.trust` says what it holds.
+    """
+
+    spacing_mm: tuple[float, ...]
+    oars: dict[str, int]
+    target_gy: dict[str, float]
+    hu_window: tuple[float, float]
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    training_data_sha256: str
+    validation: dict[str, Any]
+    versions: dict[str, str]
+    sensitivity: dict[str, Any] | None = None
+    axes: str = AXIAL_2D
+    format_version: int = FORMAT_VERSION
+    licence: str = "the weights carry the licence of the data they were trained on; not a medical device"
+
+    @property
+    def dim(self) -> int:
+        """2 or 3; KeyError for axes that `from_json` would refuse."""
+        return {axes: dim for dim, axes in AXES.items()}[self.axes]
+
+    @property
+    def guidance(self) -> DoseGuidance:
+        return DoseGuidance(self.target_gy, self.oars)
+
+    @property
+    def network_settings(self) -> NetworkSettings:
+        guidance = self.guidance
+        return NetworkSettings(
+            tuple(guidance.organ_labels), guidance.prescription_gy, self.first, self.second, self.hu_window, self.dim
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: Path) -> "PredictorCard":
+        """Raises DoseloError if there is no card, one of another format version, or one that contradicts itself."""
+        try:
+            content = json.loads(text)
+            version = content["format_version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DoseloError(f"{where}: no dose predictor of this project, its card is missing") from error
+        if version != FORMAT_VERSION:
+            raise DoseloError(
+                f"{where}: dose predictor of format {version}, this version reads format {FORMAT_VERSION}; "
+                "export it again with `doselo train-predictor --resume`, or install the version that wrote it"
+            )
+        try:
+            fields: dict[str, Any] = {key: tuple(value) if key in TUPLES else value for key, value in content.items()}
+            card = cls(**fields)
+        except TypeError as error:
+            raise DoseloError(f"{where}: its card is damaged ({error})") from error
+        card._require_consistent(where)
+        return card
+
+    def _require_consistent(self, where: Path) -> None:
+        if self.axes not in AXES.values():
+            raise DoseloError(
+                f"{where}: the axes on its card must be one of {', '.join(AXES.values())}, found {self.axes}; install "
+                "the version that wrote it"
+            )
+        if len(self.spacing_mm) != self.dim:
+            raise DoseloError(
+                f"{where}: its card is damaged, a predictor of axes {self.axes} has {self.dim} voxel spacings, found "
+                f"{self.spacing_mm}; export it again with `doselo train-predictor --resume`"
+            )

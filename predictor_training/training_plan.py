@@ -1,0 +1,89 @@
+"""Everything that is decided before training starts: cases, spacing, network."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnunet_doselo.case_names import patient_of
+from nnunet_doselo.dataset_folder import ExtendedDataset
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.patient import label_values
+from nnunet_doselo.predictor.card import AXES
+from nnunet_doselo.predictor.network import DosePredictor, NetworkSettings
+
+from .cache import median_spacing, training_cases
+from .samples import TargetCodes
+from .training_settings import TrainingSettings, precision
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before its first step; spacing_mm is (y, x) or (z, y, x)."""
+
+    settings: TrainingSettings
+    dataset: ExtendedDataset
+    training: list[str]
+    validation: list[str]
+    spacing_mm: tuple[float, ...]
+    network: NetworkSettings
+    codes: TargetCodes
+
+    def describe(self) -> dict[str, Any]:
+        weights = sum(p.numel() for p in DosePredictor(self.network).parameters())
+        return {
+            "training cases": len(self.training),
+            "validation cases": len(self.validation),
+            "axes": AXES[self.settings.dim],
+            f"spacing ({', '.join('zyx'[-self.settings.dim :])}), mm": self.spacing_mm,
+            "organs": self.dataset.guidance.oars,
+            "prescribed dose, Gy": self.dataset.guidance.target_gy,
+            "channels": f"{self.network.first} then {self.network.second}, {weights / 1e6:.2f} million weights",
+            "steps": self.settings.epochs * self.settings.iterations_per_epoch,
+            "precision": precision(self.settings.precision),
+        }
+
+
+def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> Plan:
+    """Split the cases, choose the spacing and the network.
+
+    Raises
+    ------
+    DoseloError: settings out of range, or the dataset cannot train a predictor.
+    """
+    settings.check()
+    guidance = dataset.guidance
+    cases = training_cases(dataset)
+    training, validation = _split(cases, settings)
+    values = label_values(dataset)
+    network = NetworkSettings(tuple(guidance.organ_labels), guidance.prescription_gy, dim=settings.dim)
+    return Plan(
+        settings,
+        dataset,
+        training,
+        validation,
+        settings.spacing_mm or median_spacing(dataset, cases, settings.dim),
+        network.scaled(settings.width),
+        TargetCodes.from_labels(values, guidance.target_fraction(values)),
+    )
+
+
+def _split(cases: list[str], settings: TrainingSettings) -> tuple[list[str], list[str]]:
+    """Training and validation cases, both sorted; a patient and its variants are on the same side.
+
+    Raises
+    ------
+    DoseloError: all cases show the same patient.
+    """
+    patients = sorted({patient_of(case) for case in cases})
+    if len(patients) < 2:
+        raise DoseloError(
+            f"a dose predictor needs at least two patients, one of them for validation; all {len(cases)} training "
+            f"cases are variants of {patients[0]}"
+        )
+    held_out = min(len(patients) - 1, max(1, round(settings.validation_fraction * len(patients))))
+    validation = set(np.random.default_rng(settings.seed).permutation(patients)[:held_out].tolist())
+    return (
+        [case for case in cases if patient_of(case) not in validation],
+        [case for case in cases if patient_of(case) in validation],
+    )
