@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from .cache import CachedCase
+from .numbered import EpochNumbers
 from .samples import RandomPatches, Sample, TargetCodes, whole_slices, whole_volume
 from .training_plan import Plan
 
@@ -20,15 +21,17 @@ FEWEST_SLICES = 32
 """A 3D patch keeps as many slices before it is made narrower."""
 
 
-def training_loader(plan: Plan, cases: list[CachedCase], processes: int) -> DataLoader[Sample]:
+def training_loader(plan: Plan, cases: list[CachedCase], processes: int, epoch: int = 0) -> DataLoader[Sample]:
+    """`epoch`: the first that will be trained, more than 0 for a run that is resumed."""
     settings = plan.settings
     shapes = [case.context().shape[1:] for case in cases]
     patch = slice_patch(shapes) if settings.dim == 2 else volume_patch(shapes, settings.patch_voxels)
     length = settings.iterations_per_epoch * settings.batch_size
     workers = min(processes, max(1, (os.cpu_count() or 1) - 1))
     return DataLoader(
-        RandomPatches(cases, plan.codes, patch, length, soft_masks=settings.soft_masks),
+        RandomPatches(cases, plan.codes, patch, length, soft_masks=settings.soft_masks, seed=settings.seed),
         settings.batch_size,
+        sampler=EpochNumbers(length, epoch),
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

@@ -14,6 +14,7 @@ from nnunet_doselo.predictor.inputs import body_mask
 
 from .augmentation import BLUR_VOXELS, softened, spatial_transforms, with_border
 from .cache import CachedCase
+from .numbered import random_state
 
 # slices far from the target hold no dose and teach little; they are shown, but seldom
 SHARE_OF_DOSED_SLICES = 0.85
@@ -60,8 +61,10 @@ class RandomPatches(Dataset[Sample]):
         *,
         augment: bool = True,
         soft_masks: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self.cases = cases
+        self.seed = seed
         self.dosed = [case.dosed_slices() for case in cases]
         self.shapes = [case.context().shape[1:] for case in cases]
         self.codes = codes
@@ -74,6 +77,11 @@ class RandomPatches(Dataset[Sample]):
         return self.length
 
     def __getitem__(self, index: int) -> Sample:
+        """Sample number `index`, which may be any from 0 on: see `numbered.EpochNumbers`."""
+        with random_state(self.seed, index):
+            return self._draw()
+
+    def _draw(self) -> Sample:
         number = int(torch.randint(len(self.cases), ()))
         context, dose = self._read(number, self._random_slice(number))
         moved = {

@@ -42,7 +42,7 @@ def train(plan: Plan, output: Path, preprocessed: Path, *, processes: int, resum
     """Train, export and validate; returns the artifact's path below `preprocessed`.
 
     Checkpoints, settings, logs, validation table and pictures go to `output`. A run that was stopped goes on with
-    `resume`, and gives the run it would have been up to the order of random numbers in the loader's processes.
+    `resume` and gives the run it would have been: every sample depends on the seed and its number alone.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def train(plan: Plan, output: Path, preprocessed: Path, *, processes: int, resum
     with _quiet():
         _trainer(plan, output, best).fit(
             module,
-            training_loader(plan, [by_name[name] for name in plan.training], processes),
+            training_loader(plan, [by_name[name] for name in plan.training], processes, _next_epoch(last)),
             validation_loader(plan, [by_name[name] for name in plan.validation]),
             ckpt_path=last,
             weights_only=False,
@@ -102,6 +102,11 @@ def export(plan: Plan, checkpoint: Path, output: Path, preprocessed: Path) -> Pa
     for file in (draft, draft.with_suffix(".safetensors")):
         file.unlink()
     return final
+
+
+def _next_epoch(last: Path | None) -> int:
+    """The one after the checkpoint's."""
+    return 0 if last is None else torch.load(last, map_location="cpu", weights_only=True)["epoch"] + 1
 
 
 def _prepare_output(output: Path, plan: Plan, resume: bool) -> Path | None:

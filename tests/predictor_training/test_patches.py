@@ -39,10 +39,8 @@ def blob(tmp_path_factory: pytest.TempPathFactory) -> CachedCase:
     return build_cache(dataset, dataset.cases(), (3.0, 3.0, 3.0), folder / "cache", processes=0)[0]
 
 
-def drawn(case: CachedCase, seed: int, patch_size: tuple[int, ...], **options: bool) -> Sample:
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (batchgeneratorsv2 draws from numpy's global state)
-    return RandomPatches([case], CODES, patch_size, 1, **options)[0]
+def drawn(case: CachedCase, number: int, patch_size: tuple[int, ...], **options: bool) -> Sample:
+    return RandomPatches([case], CODES, patch_size, 1, **options)[number]
 
 
 @pytest.mark.parametrize("size", [(10, 24, 24), (4, 16, 32), (16, 8, 8), (1, 24, 24)])

@@ -40,10 +40,8 @@ def blob(tmp_path_factory: pytest.TempPathFactory) -> CachedCase:
     return build_cache(dataset, dataset.cases(), (3.0, 3.0), folder / "cache", processes=0)[0]
 
 
-def drawn(case: CachedCase, seed: int, patch_size: tuple[int, ...] = (32, 32), augment: bool = True) -> Sample:
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (batchgeneratorsv2 draws from numpy's global state)
-    return RandomPatches([case], CODES, patch_size, 1, augment=augment)[0]
+def drawn(case: CachedCase, number: int, patch_size: tuple[int, ...] = (32, 32), augment: bool = True) -> Sample:
+    return RandomPatches([case], CODES, patch_size, 1, augment=augment)[number]
 
 
 def dosed(case: CachedCase, seeds: range = SEEDS) -> list[Sample]:

@@ -88,12 +88,8 @@ def test_metrics_are_logged_once_an_epoch_and_nothing_is_left_where_it_ran(run: 
 
 
 def test_a_run_that_stopped_goes_on_where_it_was(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def power_cut(self: DosePredictorModule) -> None:
-        if self.current_epoch == 1:
-            raise RuntimeError("power cut")
-
     results, begun = tmp_path / "results", list[int]()
-    monkeypatch.setattr(DosePredictorModule, "on_train_epoch_start", power_cut)
+    monkeypatch.setattr(DosePredictorModule, "on_train_epoch_start", _power_cut_in_epoch_1)
     with pytest.raises(RuntimeError, match="power cut"):
         train.train(plan, results, tmp_path, processes=0)
     assert not (tmp_path / "dose_predictor.ts").exists()
@@ -103,6 +99,30 @@ def test_a_run_that_stopped_goes_on_where_it_was(plan: Plan, tmp_path: Path, mon
     assert epochs_logged(results) == [0, 1]
     assert torch.load(results / "last.ckpt", weights_only=True)["global_step"] == 6
     assert (tmp_path / "dose_predictor.ts").exists()
+
+
+def test_a_resumed_run_is_the_run_it_would_have_been(
+    run: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights, their average and the optimiser's state, to the bit; with a loader in a process of its own."""
+    results = tmp_path / "results"
+    with monkeypatch.context() as cut:
+        cut.setattr(DosePredictorModule, "on_train_epoch_start", _power_cut_in_epoch_1)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train.train(plan, results, tmp_path, processes=0)
+    train.train(plan, results, tmp_path, processes=2, resume=True)
+    ours, theirs = (torch.load(folder / "last.ckpt", weights_only=True) for folder in (results, run / "results"))
+    for kept in ("state_dict", "current_model_state"):
+        assert all(torch.equal(ours[kept][name], weight) for name, weight in theirs[kept].items())
+    steps = zip(ours["optimizer_states"], theirs["optimizer_states"], strict=True)
+    assert all(
+        torch.equal(a["state"][key]["exp_avg"], b["state"][key]["exp_avg"]) for a, b in steps for key in b["state"]
+    )
+
+
+def _power_cut_in_epoch_1(self: DosePredictorModule) -> None:
+    if self.current_epoch == 1:
+        raise RuntimeError("power cut")
 
 
 def test_a_finished_run_is_not_written_over(run: Path, plan: Plan, tmp_path: Path) -> None:
