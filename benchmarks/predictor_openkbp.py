@@ -27,9 +27,9 @@ from nnunet_doselo.dataset_folder import ExtendedDataset, environment_folder, ra
 from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.openkbp_scores import StructureDose, dvh_score, structure_doses
 from nnunet_doselo.images import read_image
-from nnunet_doselo.patient import Patient, load_patient, target_map
+from nnunet_doselo.patient import load_patient
+from nnunet_doselo.patient_dose import predict_patient
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
-from nnunet_doselo.predictor.volume import predict_volume
 from nnunet_doselo.structure_masks import Structure
 
 KILOBYTES_PER_GB = 1e6
@@ -41,13 +41,8 @@ def structures_of(original: Any, reader: ModuleType) -> Iterator[Structure]:
         yield Structure(name, "target" if name.startswith("PTV") else "organ", (original.structures >> bit) & 1 > 0)
 
 
-def predicted(predictor: FrozenPredictor, dataset: ExtendedDataset, patient: Patient, mirror: bool) -> np.ndarray:
-    target = target_map(dataset, patient.labels)
-    return predict_volume(predictor, target, patient.oars, patient.ct_hu, patient.spacing_mm, mirror=mirror)
-
-
 def score(
-    compact: Path, dataset: ExtendedDataset, predictor: FrozenPredictor, mirror: bool
+    compact: Path, dataset: ExtendedDataset, predictor: FrozenPredictor
 ) -> tuple[dict[str, float], list[StructureDose], list[float]]:
     """Dose score by patient, doses by structure, and seconds a patient."""
     reader = openkbp_compact.load_reader(compact)
@@ -56,7 +51,7 @@ def score(
         case, original = f"OpenKBP_{int(file.stem[3:]):03d}", reader.load(file)
         patient = load_patient(dataset, case, "Ts")
         start = time.monotonic()
-        dose = predicted(predictor, dataset, patient, mirror)
+        dose = predict_patient(predictor, dataset, patient)
         seconds.append(time.monotonic() - start)
         native = on_native_grid(dose, read_image(dataset.path("ct", case, "Ts")), original.voxel_mm)
         native = native * original.possible_dose
@@ -71,7 +66,7 @@ def main(compact: Path, dataset: str, predictor: Path | None = None, mirror: boo
     extended = raw_dataset(dataset)
     file = predictor or find_predictor(environment_folder("nnUNet_preprocessed") / extended.folder.name)
     loaded = load_predictor(file)
-    scores, by_structure, seconds = score(compact, extended, loaded, mirror)
+    scores, by_structure, seconds = score(compact, extended, loaded.mirrored() if mirror else loaded)
     result = {
         "command": f"python benchmarks/predictor_openkbp.py {compact} {dataset}{' --mirror' if mirror else ''}",
         "hardware": f"{platform.machine()}, {os.cpu_count()} cores, CUDA {torch.cuda.is_available()}",

@@ -43,6 +43,7 @@ def evaluate_predictor(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where scores, tables and pictures go.")] = Path(
         "predictor_evaluation"
     ),
+    mirror: Annotated[bool, typer.Option("--mirror", help="Average with images mirrored left to right.")] = False,
     device: Device = "cpu",
 ) -> None:
     """How far to trust a dose predictor: OpenKBP's scores, every structure's doses, DVHs of worst and best case."""
@@ -50,8 +51,9 @@ def evaluate_predictor(
     from nnunet_doselo.dataset_folder import raw_dataset
 
     extended = raw_dataset(dataset)
+    loaded = load_predictor_of(extended, predictor, device)
     scores = module.evaluate_predictor(
-        load_predictor_of(extended, predictor, device),
+        loaded.mirrored() if mirror else loaded,
         extended,
         output,
         split=split,

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from nnunet_doselo.atomic import all_or_nothing
 from nnunet_doselo.errors import DoseloError
@@ -35,7 +35,7 @@ _CARD = "card.json"
 class FrozenPredictor:
     """A loaded artifact, in evaluation mode, without trainable weights."""
 
-    module: torch.jit.ScriptModule
+    module: nn.Module
     card: PredictorCard
     sha256: str
     path: Path
@@ -43,6 +43,22 @@ class FrozenPredictor:
     def __call__(self, target: Tensor, oars: Tensor, ct: Tensor) -> Tensor:
         """Dose in Gy, (B, 1, *S) float32; S is (Y, X) or (Z, Y, X), as the card says; see `DosePredictor.forward`."""
         return self.module(target, oars, ct)
+
+    def mirrored(self) -> "FrozenPredictor":
+        """The same, averaged over images as they are and mirrored left to right: test-time augmentation."""
+        return dataclasses.replace(self, module=_Mirrored(self.module))
+
+
+class _Mirrored(nn.Module):
+    """Averages a module's output with that of its inputs mirrored along the last axis, mirrored back."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, target: Tensor, oars: Tensor, ct: Tensor) -> Tensor:
+        mirrored = self.module(target.flip(-1), oars.flip(-1), ct.flip(-1)).flip(-1)
+        return (self.module(target, oars, ct) + mirrored) / 2
 
 
 def save_predictor(network: DosePredictor, card: PredictorCard, path: Path) -> Path:

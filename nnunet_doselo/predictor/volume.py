@@ -22,8 +22,6 @@ def predict_volume(
     ct_hu: np.ndarray,
     spacing_mm: Sequence[float],
     device: torch.device | str = "cpu",
-    *,
-    mirror: bool = False,
 ) -> np.ndarray:
     """Predicted dose in Gy, never negative.
 
@@ -33,7 +31,6 @@ def predict_volume(
     oars: (Z, Y, X) organ labels.
     ct_hu: (Z, Y, X) HU.
     spacing_mm: (z, y, x); may differ from the predictor's along the axes that it knows: y and x of slices, all in 3D.
-    mirror: average over the images as they are and mirrored left to right (test-time augmentation, twice the time).
 
     Returns
     -------
@@ -47,19 +44,14 @@ def predict_volume(
     for start in range(0, len(dose_gy), SLICES_A_BATCH):
         rows = slice(start, start + SLICES_A_BATCH)
         batch = [_tensor(image[rows], device) for image in images]
-        dose_gy[rows] = _dose(predict, batch, size, mirror)[:, 0].clamp_min(0).cpu().numpy()
+        dose_gy[rows] = _dose(predict, batch, size)[:, 0].clamp_min(0).cpu().numpy()
     return dose_gy.reshape(ct_hu.shape)
 
 
-def _dose(predict: Predictor, batch: Sequence[Tensor], size: Sequence[int], mirror: bool) -> Tensor:
+def _dose(predict: Predictor, batch: Sequence[Tensor], size: Sequence[int]) -> Tensor:
     """Target, organs and CT (B, 1, *S) to the size that the predictor works at, and its dose back on S."""
     target, oars, ct = batch
-    inputs = resample_inputs(target, oars, ct, size)
-    dose = predict(*inputs)
-    if mirror:
-        mirrored = predict(*(channel.flip(-1) for channel in inputs)).flip(-1)
-        dose = (dose + mirrored) / 2
-    return resample_dose(dose, target.shape[2:])
+    return resample_dose(predict(*resample_inputs(target, oars, ct, size)), target.shape[2:])
 
 
 def _tensor(images: np.ndarray, device: torch.device | str) -> Tensor:

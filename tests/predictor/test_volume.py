@@ -124,7 +124,7 @@ def test_mirrored_and_averaged_a_dose_that_leans_to_one_side_stands_straight(dim
     target = np.ones((2, 3, 4), np.float32)
     leaning = torch.tensor([60.0, 60.0, 0.0, 0.0])
     predictor = stand_in(lambda t, o, c: leaning * t, spacing_mm=SPACING_MM[-dim:], axes=AXES[dim])
-    dose_gy = predict_volume(predictor, target, *zeros_like(target), SPACING_MM, mirror=True)
+    dose_gy = predict_volume(predictor.mirrored(), target, *zeros_like(target), SPACING_MM)
     assert np.array_equal(dose_gy, np.full((2, 3, 4), 30.0))
 
 
