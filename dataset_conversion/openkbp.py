@@ -27,6 +27,8 @@ LARGEST_STORED_CT = 4095
 TARGET_GY = {"PTV56": 56.0, "PTV63": 63.0, "PTV70": 70.0}
 LABELS = {"background": 0, "PTV56": 1, "PTV63": 2, "PTV70": 3}
 OARS = {name: label for label, name in enumerate(OPENKBP_TO_TG263.values(), start=1)}
+GANTRY_DEG = tuple(40.0 * beam for beam in range(9))
+"""Nine equidistant coplanar beams, the same in all plans (Babier et al.)."""
 SPLIT_OF_FOLDER = {"train-pats": "Tr", "validation-pats": "Ts", "test-pats": "Ts"}
 CONTENT_MARGIN_VOXELS = 2
 
@@ -71,7 +73,7 @@ def convert_openkbp(
     writer.finish(
         ["CT"],
         LABELS,
-        DoseGuidance(TARGET_GY, OARS),
+        DoseGuidance(TARGET_GY, OARS, GANTRY_DEG),
         description="OpenKBP, targets of head-and-neck patients",
         reference="Babier et al., Med Phys 48:5549 (2021)",
     )

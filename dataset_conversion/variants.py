@@ -6,7 +6,7 @@ tear a patient's variants apart: the new dataset is for the dose predictor alone
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def _finish(source: ExtendedDataset, writer: DatasetWriter) -> None:
     writer.finish(
         [content["channel_names"][str(channel)] for channel in range(len(content["channel_names"]))],
         content["labels"],
-        source.guidance,
+        replace(source.guidance, gantry_deg=()),  # the doses are the open planner's now
         description=f"{source.folder.name} and edited contours of it, for the dose predictor; dose by fluence "
         "optimisation, no deliverable plan",
         **{key: content[key] for key in ("regions_class_order", "licence", "reference") if key in content},

@@ -10,10 +10,15 @@ from nnunet_doselo.errors import DoseloError
 
 @dataclass(frozen=True)
 class DoseGuidance:
-    """Prescribed dose (Gy) by target label name, and label value by organ name (AAPM TG-263)."""
+    """Prescribed dose (Gy) by target label name, and label value by organ name (AAPM TG-263).
+
+    gantry_deg: angles of the coplanar beams that all plans of the dataset share (IEC 61217, patients supine and head
+        first); empty where they are not known, or differ from plan to plan.
+    """
 
     target_gy: dict[str, float]
     oars: dict[str, int]
+    gantry_deg: tuple[float, ...] = ()
 
     @property
     def prescription_gy(self) -> float:
@@ -29,7 +34,8 @@ class DoseGuidance:
         return {name: self.target_gy[name] / self.prescription_gy for name in labels if name in self.target_gy}
 
     def to_json(self) -> dict[str, Any]:
-        return {"target_gy": dict(self.target_gy), "oars": dict(self.oars)}
+        known = {"gantry_deg": list(self.gantry_deg)} if self.gantry_deg else {}
+        return {"target_gy": dict(self.target_gy), "oars": dict(self.oars), **known}
 
     @classmethod
     def from_dataset_json(cls, dataset_json: Mapping[str, Any], where: str = "dataset.json") -> "DoseGuidance":
@@ -37,8 +43,8 @@ class DoseGuidance:
 
         Raises
         ------
-        DoseloError: the block is missing, names a target that is no label, a dose that is not positive, or
-            organ labels that are not distinct integers from 1 to 255.
+        DoseloError: the block is missing, names a target that is no label, a dose that is not positive,
+            organ labels that are not distinct integers from 1 to 255, or gantry angles outside [0, 360) degrees.
         """
         found = dataset_json.get("dose_guidance")
         block = found if isinstance(found, Mapping) else {}
@@ -49,7 +55,7 @@ class DoseGuidance:
                 f"found {found}; convert the data with `doselo convert`, or add the block to dataset.json in "
                 "nnUNet_raw and plan again (nnU-Net keeps a copy in nnUNet_preprocessed)"
             )
-        guidance = cls(dict(target_gy), dict(oars))
+        guidance = cls(dict(target_gy), dict(oars), _angles(block.get("gantry_deg", []), where))
         guidance._check(dataset_json.get("labels", {}), where)
         return guidance
 
@@ -63,6 +69,12 @@ class DoseGuidance:
         values = list(self.oars.values())
         if any(type(v) is not int or not 1 <= v <= 255 for v in values) or len(set(values)) != len(values):
             raise DoseloError(f"{where}: organ labels must be distinct integers from 1 to 255, found {self.oars}")
+
+
+def _angles(found: Any, where: str) -> tuple[float, ...]:
+    if not isinstance(found, list) or not all(_is_number(angle) and 0 <= angle < 360 for angle in found):
+        raise DoseloError(f"{where}: gantry_deg must be a list of angles from 0 to below 360 degrees, found {found}")
+    return tuple(float(angle) for angle in found)
 
 
 def _is_number(value: Any) -> bool:

@@ -13,10 +13,12 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from nnunet_doselo.predictor.beam_paths import left_is_right
+
 # room for rotation and scaling before the patch is cut, as nnU-Net reserves it
 BORDER = 1.25
-# nnU-Net turns elongated patches by 15 degrees only (nnUNetTrainer.configure_rotation_...)
-ELONGATED = 1.5
+ROTATION_DEG = 15
+"""As nnU-Net turns elongated patches. Not all around as square ones: beams and couch do not turn with the patient."""
 BLUR_VOXELS = (0.5, 2.0)
 LONG_AXIS = 0
 """The z of a volume: beams are coplanar and air is sought slice by slice, so volumes are turned about it alone."""
@@ -27,13 +29,15 @@ def with_border(patch_size: Sequence[int]) -> tuple[int, ...]:
     return tuple(round(n * BORDER) for n in patch_size)
 
 
-def spatial_transforms(patch_size: tuple[int, ...]) -> ComposeTransforms:
-    """nnU-Net's rotation, scaling and mirroring, with its probabilities and ranges, of (Y, X) or (Z, Y, X).
+def spatial_transforms(patch_size: tuple[int, ...], gantry_deg: Sequence[float] = ()) -> ComposeTransforms:
+    """nnU-Net's rotation, scaling and mirroring, with its probabilities, of (Y, X) or (Z, Y, X).
 
-    Volumes are turned about z and mirrored along y and x; they are scaled along all axes alike.
+    Patients are mirrored left to right alone: front and back differ, and so do the beams from there. Volumes are turned
+    about z, and scaled along all axes alike. Where the beams are known by their angles, nothing is turned, and nothing
+    mirrored unless the beams are their own mirror image.
     """
-    dim, plane = len(patch_size), patch_size[-2:]
-    limit = (15 if max(plane) / min(plane) > ELONGATED else 180) / 180 * np.pi
+    dim = len(patch_size)
+    limit = 0.0 if gantry_deg else np.deg2rad(ROTATION_DEG)
     rotation: RandomScalar = (-limit, limit) if dim == 2 else partial(_about_the_long_axis, limit=limit)
     return ComposeTransforms(
         [
@@ -41,7 +45,7 @@ def spatial_transforms(patch_size: tuple[int, ...]) -> ComposeTransforms:
                 patch_size,
                 patch_center_dist_from_border=0,
                 random_crop=False,
-                p_rotation=0.2,
+                p_rotation=0.2 if limit else 0.0,
                 rotation=rotation,
                 p_scaling=0.2,
                 scaling=(0.7, 1.4),
@@ -49,7 +53,7 @@ def spatial_transforms(patch_size: tuple[int, ...]) -> ComposeTransforms:
                 border_mode_seg="constant",
                 padding_value_seg=0,
             ),
-            MirrorTransform(allowed_axes=(dim - 2, dim - 1)),
+            MirrorTransform(allowed_axes=(dim - 1,) if left_is_right(gantry_deg) else ()),
         ]
     )
 

@@ -4,12 +4,14 @@ import os
 from collections.abc import Sequence
 from math import prod
 
+import blosc2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from .cache import CachedCase
 from .numbered import EpochNumbers
+from .processes import Rank
 from .samples import RandomPatches, Sample, TargetCodes, whole_slices, whole_volume
 from .training_plan import Plan
 
@@ -19,29 +21,56 @@ MULTIPLE = 16
 """Patches are multiples of the network's stride, so that nothing is padded on the way down."""
 FEWEST_SLICES = 32
 """A 3D patch keeps as many slices before it is made narrower."""
+NOTHING: list[Sample] = [{}]
 
 
-def training_loader(plan: Plan, cases: list[CachedCase], processes: int, epoch: int = 0) -> DataLoader[Sample]:
-    """`epoch`: the first that will be trained, more than 0 for a run that is resumed."""
-    settings = plan.settings
+def training_loader(
+    plan: Plan, cases: list[CachedCase], workers: int, epoch: int = 0, rank: Rank | None = None
+) -> DataLoader[Sample]:
+    """This process' part of each batch, with so many workers at most.
+
+    epoch: the first that will be trained, more than 0 for a run that is resumed.
+    """
+    settings, rank = plan.settings, rank or Rank()
     shapes = [case.context().shape[1:] for case in cases]
     patch = slice_patch(shapes) if settings.dim == 2 else volume_patch(shapes, settings.patch_voxels)
     length = settings.iterations_per_epoch * settings.batch_size
-    workers = min(processes, max(1, (os.cpu_count() or 1) - 1))
+    workers = min(workers, max(1, (os.cpu_count() or 1) - 1))
     return DataLoader(
-        RandomPatches(cases, plan.codes, patch, length, soft_masks=settings.soft_masks, seed=settings.seed),
-        settings.batch_size,
-        sampler=EpochNumbers(length, epoch),
+        RandomPatches(
+            cases,
+            plan.codes,
+            patch,
+            length,
+            soft_masks=settings.soft_masks,
+            gantry_deg=plan.network.gantry_deg,
+            seed=settings.seed,
+        ),
+        settings.batch_size // rank.processes,
+        sampler=EpochNumbers(length, settings.batch_size, epoch, rank),
         num_workers=workers,
+        worker_init_fn=_one_thread,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         drop_last=True,
     )
 
 
-def validation_loader(plan: Plan, cases: list[CachedCase]) -> DataLoader[Sample]:
-    """A case a batch: every fourth of its slices, (slices, 1, Y, X), or the volume, (1, 1, Z, Y, X)."""
-    return DataLoader(_WholeCases(cases, plan.codes, plan.settings.dim), batch_size=None)
+def validation_loader(plan: Plan, cases: list[CachedCase], rank: Rank | None = None) -> DataLoader[Sample]:
+    """A case a batch: every fourth of its slices, (slices, 1, Y, X), or the volume, (1, 1, Z, Y, X).
+
+    Processes take turns with the cases. One that gets none gets one batch with nothing in it: without any, Lightning
+    would leave out the hooks in which all processes meet.
+    """
+    rank = rank or Rank()
+    own = cases[rank.number :: rank.processes]
+    dataset = _WholeCases(own, plan.codes, plan.settings.dim) if own else NOTHING
+    return DataLoader(dataset, batch_size=None)  # type: ignore[arg-type]
+
+
+def _one_thread(worker: int) -> None:
+    """Of each worker: what it reads is one slice, and too small to share out."""
+    blosc2.set_nthreads(1)
 
 
 class _WholeCases(Dataset[Sample]):

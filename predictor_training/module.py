@@ -6,11 +6,14 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torchmetrics import MeanMetric
 
+from nnunet_doselo.predictor.inputs import at_least_single
 from nnunet_doselo.predictor.network import DosePredictor, NetworkSettings
 from nnunet_doselo.predictor.slabs import predict_in_slabs
 
 from .losses import ERRORS, dvh_distance, masked_mean_absolute
+from .processes import mean_over_processes
 from .samples import Sample
 
 FIRST_STAGE_WEIGHT = 0.5
@@ -43,6 +46,7 @@ class DosePredictorModule(L.LightningModule):
     """Trains a `DosePredictor`: 0.5 * error(first stage) + error(second stage) + dvh_weight * DVH distance.
 
     error: "l1" or "l2", inside the body, in units of Rx. dvh_weight: of `losses.dvh_distance` over organs and targets.
+    Of several processes that share a batch, the mean of their losses is the loss of the batch.
     """
 
     def __init__(
@@ -62,21 +66,28 @@ class DosePredictorModule(L.LightningModule):
         self.total_steps = total_steps
         self.error = ERRORS[error]
         self.dvh_weight = dvh_weight
+        # a mean over all processes' cases; a run that diverged must be seen, so NaN is kept
+        self.validation_error_gy = MeanMetric(nan_strategy="disable")
 
     def training_step(self, batch: Sample, batch_index: int) -> Tensor:
         reference = batch["dose"] / self.network.prescription_gy
-        first, second = (stage.float() for stage in self.network.stages(batch["target"], batch["oars"], batch["ct"]))
-        coarse = self.error(reference, first, batch["counts"])
-        fine = self.error(reference, second, batch["counts"])
+        stages = self.network.stages(batch["target"], batch["oars"], batch["ct"])
+        first, second = (at_least_single(stage) for stage in stages)
+        coarse = self.error(reference, first, batch["counts"], mean_over_processes)
+        fine = self.error(reference, second, batch["counts"], mean_over_processes)
         loss = FIRST_STAGE_WEIGHT * coarse + fine
         if self.dvh_weight:
-            distance = dvh_distance(reference, second, self._structures(batch))
-            self.log("train_dvh_gy", distance * self.network.prescription_gy, on_step=False, on_epoch=True)
+            distance = dvh_distance(reference, second, self._structures(batch), mean_over_processes)
+            self._log_epoch("train_dvh_gy", distance * self.network.prescription_gy)
             loss = loss + self.dvh_weight * distance
-        absolute = masked_mean_absolute(reference, second.detach(), batch["counts"])
-        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True)
-        self.log("train_mae_gy", absolute * self.network.prescription_gy, on_step=False, on_epoch=True)
+        absolute = masked_mean_absolute(reference, second.detach(), batch["counts"], mean_over_processes)
+        self._log_epoch("train_loss", loss, prog_bar=True)
+        self._log_epoch("train_mae_gy", absolute * self.network.prescription_gy)
         return loss
+
+    def _log_epoch(self, name: str, value: Tensor, *, prog_bar: bool = False) -> None:
+        """The epoch's mean, over all processes."""
+        self.log(name, value, prog_bar=prog_bar, on_step=False, on_epoch=True, sync_dist=True)
 
     def _structures(self, batch: Sample) -> Tensor:
         """(B, organs + 1, *S): each organ, and all targets as one."""
@@ -85,11 +96,15 @@ class DosePredictorModule(L.LightningModule):
         return torch.cat([organs, batch["target"] > TARGET_INSIDE], dim=1)
 
     def validation_step(self, batch: Sample, batch_index: int) -> None:
-        """`batch` is one whole case: slices (slices, 1, Y, X), or a volume (1, 1, Z, Y, X)."""
+        """`batch` is one whole case, slices (slices, 1, Y, X) or a volume (1, 1, Z, Y, X); or empty, see the loader."""
+        if batch:
+            self.validation_error_gy.update(self._case_error_gy(batch))
+        self.log("val_mae_gy", self.validation_error_gy, prog_bar=True, on_epoch=True, batch_size=1)
+
+    def _case_error_gy(self, batch: Sample) -> Tensor:
         images = (batch["target"], batch["oars"], batch["ct"])
         dose = predict_in_slabs(self.network, *images) if batch["ct"].dim() == 5 else self._in_batches(*images)
-        error = masked_mean_absolute(batch["dose"], dose, batch["counts"])
-        self.log("val_mae_gy", error, prog_bar=True, on_epoch=True, batch_size=1)
+        return masked_mean_absolute(batch["dose"], dose, batch["counts"])
 
     def _in_batches(self, *images: Tensor) -> Tensor:
         """Dose of the slices of a case, sixteen at a time."""

@@ -46,7 +46,8 @@ class TargetCodes:
 class RandomPatches(Dataset[Sample]):
     """`length` random patches an epoch: CT (HU), target (dose / Rx), organ labels, dose (Gy), and where dose counts.
 
-    A share `soft_masks` of the targets is blurred, as a network's probabilities are, and keeps its dose.
+    A share `soft_masks` of the targets is blurred, as a network's probabilities are, and keeps its dose. gantry_deg: of
+    beams that the network knows, see `augmentation.spatial_transforms`.
 
     Each is (1, *patch_size), a slice (Y, X) or a volume (Z, Y, X). CT and dose travel as `regression_target` through
     the spatial transforms, padded with air and 0 Gy; labels and organs as segmentation.
@@ -61,6 +62,7 @@ class RandomPatches(Dataset[Sample]):
         *,
         augment: bool = True,
         soft_masks: float = 0.0,
+        gantry_deg: Sequence[float] = (),
         seed: int = 0,
     ) -> None:
         self.cases = cases
@@ -70,7 +72,7 @@ class RandomPatches(Dataset[Sample]):
         self.codes = codes
         self.patch_size = patch_size
         self.length = length
-        self.transforms = spatial_transforms(patch_size) if augment else None
+        self.transforms = spatial_transforms(patch_size, gantry_deg) if augment else None
         self.soft_masks = soft_masks
 
     def __len__(self) -> int:

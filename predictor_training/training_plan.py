@@ -36,6 +36,7 @@ class Plan:
             "validation cases": len(self.validation),
             "axes": AXES[self.settings.dim],
             f"spacing ({', '.join('zyx'[-self.settings.dim :])}), mm": self.spacing_mm,
+            "beams, degrees": self.network.gantry_deg or "not used",
             "organs": self.dataset.guidance.oars,
             "prescribed dose, Gy": self.dataset.guidance.target_gy,
             "channels": f"{self.network.first} then {self.network.second}, {weights / 1e6:.2f} million weights",
@@ -56,13 +57,20 @@ def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> Plan:
     cases = training_cases(dataset)
     training, validation = _split(cases, settings)
     values = label_values(dataset)
-    network = NetworkSettings(tuple(guidance.organ_labels), guidance.prescription_gy, dim=settings.dim)
+    spacing_mm = settings.spacing_mm or median_spacing(dataset, cases, settings.dim)
+    network = NetworkSettings(
+        tuple(guidance.organ_labels),
+        guidance.prescription_gy,
+        dim=settings.dim,
+        gantry_deg=guidance.gantry_deg if settings.beams else (),
+        pixel_mm=(spacing_mm[-2], spacing_mm[-1]),
+    )
     return Plan(
         settings,
         dataset,
         training,
         validation,
-        settings.spacing_mm or median_spacing(dataset, cases, settings.dim),
+        spacing_mm,
         network.scaled(settings.width),
         TargetCodes.from_labels(values, guidance.target_fraction(values)),
     )

@@ -36,6 +36,7 @@ class TrainingSettings:
 
     dim: 2 for axial slices, 3 for volumes.
     spacing_mm: (y, x) or (z, y, x), as `dim` says; None for the dataset's median.
+    beams: whether the network sees the paths of the beams, if the dataset says where they are.
     patch_voxels: of a 3D patch at most; a patch of slices always holds the largest one.
     """
 
@@ -54,6 +55,7 @@ class TrainingSettings:
     soft_masks: float = 0.2
     dim: int = 2
     patch_voxels: int = 96**3
+    beams: bool = True
 
     @classmethod
     def from_preset(cls, name: str, dim: int, **chosen: Any) -> "TrainingSettings":

@@ -23,10 +23,14 @@ def random_network(
     first: tuple[int, ...] = (4, 8, 8),
     second: tuple[int, ...] = (8, 8, 16),
     dim: int = 2,
+    gantry_deg: tuple[float, ...] = (),
 ) -> DosePredictor:
     """In evaluation mode, with batch normalisation as if trained (no mean is 0, no scale is 1) and doses of some Gy."""
     torch.manual_seed(seed)
-    network = DosePredictor(NetworkSettings(organ_labels, prescription_gy, first, second, dim=dim))
+    pixel_mm = (phantoms.SPACING_MM[-2], phantoms.SPACING_MM[-1])
+    network = DosePredictor(
+        NetworkSettings(organ_labels, prescription_gy, first, second, dim=dim, gantry_deg=gantry_deg, pixel_mm=pixel_mm)
+    )
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Conv3d)):
             nn.init.kaiming_normal_(module.weight)
@@ -57,6 +61,7 @@ def card_of(network: DosePredictor, **changes: Any) -> PredictorCard:
         "oars": phantoms.OARS,
         "target_gy": phantoms.GUIDANCE.target_gy,
         "hu_window": settings.hu_window,
+        "gantry_deg": settings.gantry_deg,
         "first": settings.first,
         "second": settings.second,
         "training_data_sha256": SHA256,

@@ -1,6 +1,7 @@
 """`doselo evaluate-predictor` and `doselo predict-dose` as they are typed."""
 
 from pathlib import Path
+from typing import Any
 
 import phantoms
 import pytest
@@ -108,4 +109,26 @@ def test_what_predict_dose_cannot_do_is_one_clear_error(root: Path, options: lis
     assert said == ""
     assert message in errors
     assert len(errors.splitlines()) == 1
+    assert not (root / "dose.nii.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "fix"),
+    [
+        ({"oars": {"Heart": 1}}, "made for organs {'Heart': 1}, the dataset declares * train a predictor on this"),
+        ({"target_gy": {"GTV": 54.0}}, "prescribed doses {'GTV': 54.0}, the dataset declares * train a predictor on"),
+        ({"spacing_mm": (3.0,)}, "2 voxel spacings, found (3.0,); export it again with `doselo"),
+        ({"format_version": 99}, "format 99, this version reads format 1; export it again with `doselo"),
+    ],
+)
+def test_a_predictor_that_does_not_fit_is_one_clear_error_with_its_fix(
+    root: Path, changes: dict[str, Any], fix: str
+) -> None:
+    network = random_network()
+    save_predictor(network, card_of(network, **changes), root / PREDICTOR)
+    for said, errors in (predict("--dataset", "501", status=1), doselo("evaluate-predictor", "501", status=1)):
+        assert said == ""
+        assert "dose_predictor.ts: " in errors
+        assert all(words in errors for words in fix.split(" * "))
+        assert len(errors.splitlines()) == 1
     assert not (root / "dose.nii.gz").exists()

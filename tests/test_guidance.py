@@ -32,6 +32,21 @@ def test_json_and_back() -> None:
     assert DoseGuidance.from_dataset_json({"labels": LABELS, "dose_guidance": guidance.to_json()}) == guidance
 
 
+def test_the_angles_of_the_beams_are_kept_where_they_are_known() -> None:
+    known = DoseGuidance.from_dataset_json(dataset_json(gantry_deg=[0, 120.0, 240]))
+    assert known.gantry_deg == (0.0, 120.0, 240.0)
+    assert known.to_json()["gantry_deg"] == [0.0, 120.0, 240.0]
+    unknown = DoseGuidance.from_dataset_json(dataset_json())
+    assert unknown.gantry_deg == ()
+    assert "gantry_deg" not in unknown.to_json()
+
+
+@pytest.mark.parametrize("angles", [90, "all around", [360.0], [-40], [True], [None], [float("nan")]])
+def test_angles_that_are_none_are_refused(angles: Any) -> None:
+    with pytest.raises(DoseloError, match="gantry_deg must be a list of angles from 0 to below 360 degrees"):
+        DoseGuidance.from_dataset_json(dataset_json(gantry_deg=angles))
+
+
 @pytest.mark.parametrize(
     "block",
     [None, [], {}, {"target_gy": {}}, {"target_gy": [70]}, {"target_gy": {"PTV70": 70}, "oars": None}],

@@ -159,6 +159,8 @@ def test_missing_predictor(project: Path, monkeypatch) -> None:
     [
         ({"oars": {"Brainstem": 1, "Lens_L": 2, "Eye_L": 3}}, "organs {'Brainstem': 1, 'Lens_L': 2"),
         ({"target_gy": {"GTV": 54.0}}, "prescribed doses {'GTV': 54.0}"),
+        ({"format_version": 99}, "format 99, this version reads format 1; export it again with `doselo"),
+        ({"spacing_mm": (3.0, 3.0, 3.0)}, "has 2 voxel spacings, found (3.0, 3.0, 3.0); export it again with `doselo"),
         (
             {"axes": "3d", "spacing_mm": (3.0, 3.0, 3.0)},
             "needs a predictor of axes axial 2d; train one with `doselo train-predictor DATASET --dim 2`",

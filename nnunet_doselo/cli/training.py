@@ -30,7 +30,8 @@ def train_predictor(
     ] = None,
     iterations: Annotated[int, typer.Option(help="Batches an epoch.")] = 250,
     batch_size: Annotated[
-        int | None, typer.Option(help="Slices a batch, 16 by default; volumes, 2 by default.")
+        int | None,
+        typer.Option(help="Slices a batch, 16 by default; volumes, 2 by default. Devices and nodes share it."),
     ] = None,
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate of the one-cycle schedule.")] = 1e-3,
     width: Annotated[
@@ -49,18 +50,25 @@ def train_predictor(
     error: Annotated[str, typer.Option(help="What is minimised: l1 or l2.")] = "l1",
     dvh_weight: Annotated[float, typer.Option(help="Weight of the area between dose-volume histograms.")] = 0.0,
     soft_masks: Annotated[float, typer.Option(help="Share of training targets that are blurred.")] = 0.2,
+    beams: Annotated[
+        bool, typer.Option(help="Show the network the beams' paths, if dataset.json says their gantry_deg.")
+    ] = True,
     seed: int = 0,
     name: Annotated[str, typer.Option(help="Name of the run below nnUNet_results.")] = "default",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")] = False,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs of each node; without one, processes on its CPU.")] = 1,
+    num_nodes: Annotated[int, typer.Option(min=1, help="Nodes; torchrun or srun starts the command on each.")] = 1,
     processes: Processes = 0,
 ) -> None:
     """Train the dose predictor (CT + organs + target -> dose) and freeze it where the trainer finds it."""
     from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
+    from nnunet_doselo.predictor_training.processes import is_first_process
     from nnunet_doselo.predictor_training.train import train
     from nnunet_doselo.predictor_training.training_plan import make_plan
     from nnunet_doselo.predictor_training.training_settings import TrainingSettings
 
+    console.quiet = not is_first_process()
     extended = raw_dataset(dataset)
     settings = TrainingSettings.from_preset(
         preset,
@@ -79,6 +87,7 @@ def train_predictor(
         error=error,
         dvh_weight=dvh_weight,
         soft_masks=soft_masks,
+        beams=beams,
     )
     plan = make_plan(extended, settings)
     output = environment_folder("nnUNet_results") / extended.folder.name / f"DosePredictor__{name}"
@@ -87,7 +96,8 @@ def train_predictor(
         console.print(f"[bold]{key}[/]: {plain(str(value))}")
     if dry_run:
         return
-    artifact = train(plan, output, preprocessed, processes=processes or default_processes(), resume=resume)
+    workers = processes or default_processes()
+    artifact = train(plan, output, preprocessed, processes=workers, resume=resume, devices=devices, num_nodes=num_nodes)
     console.print(f"{artifact}\nvalidation: {output / 'validation.csv'}, pictures beside it")
     trainer = f"nnUNetv2_train {dataset} 2d 0 -tr nnUNetTrainerDOSELO"
     console.print(f"next: {trainer if dim == 2 else f'doselo evaluate-predictor {dataset} --predictor {artifact}'}")

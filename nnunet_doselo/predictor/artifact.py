@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from nnunet_doselo.atomic import all_or_nothing
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.hashing import sha256_of
+from nnunet_doselo.predictor.beam_paths import left_is_right
 from nnunet_doselo.predictor.card import PredictorCard
 from nnunet_doselo.predictor.network import DosePredictor
 
@@ -45,7 +46,17 @@ class FrozenPredictor:
         return self.module(target, oars, ct)
 
     def mirrored(self) -> "FrozenPredictor":
-        """The same, averaged over images as they are and mirrored left to right: test-time augmentation."""
+        """The same, averaged over images as they are and mirrored left to right: test-time augmentation.
+
+        Raises
+        ------
+        DoseloError: the network knows beams that are not their own mirror image.
+        """
+        if not left_is_right(self.card.gantry_deg):
+            raise DoseloError(
+                f"{self.path}: beams at {self.card.gantry_deg} degrees are not their own mirror image; predict without "
+                "mirroring"
+            )
         return dataclasses.replace(self, module=_Mirrored(self.module))
 
 
@@ -62,11 +73,15 @@ class _Mirrored(nn.Module):
 
 
 def save_predictor(network: DosePredictor, card: PredictorCard, path: Path) -> Path:
-    """Freeze `network` into `path` (.ts) and write its weights beside it (.safetensors); files appear whole."""
+    """Freeze `network` into `path` (.ts) and write its weights beside it (.safetensors); files appear whole.
+
+    Batch normalisation is not folded into the convolutions: the script then computes what the network computes, under
+    autocast too. Folded, the two would be rounded at different places, in bfloat16 by half a gray.
+    """
     network = network.cpu().eval().requires_grad_(False)
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     with _without_deprecation(), torch.no_grad():
-        frozen = torch.jit.freeze(torch.jit.script(network))
+        frozen = torch.jit.freeze(torch.jit.script(network), optimize_numerics=False)
         with all_or_nothing(path) as script, all_or_nothing(path.with_suffix(".safetensors")) as weights:
             torch.jit.save(frozen, str(script), _extra_files={_CARD: card.to_json()})
             save_file(state, weights, metadata={_CARD: card.to_json()})

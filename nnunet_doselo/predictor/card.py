@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ FORMAT_VERSION = 1
 AXIAL_2D, VOLUME_3D = "axial 2d", "3d"
 AXES = {2: AXIAL_2D, 3: VOLUME_3D}
 """What a card says of a network with so many dimensions."""
-TUPLES = ("spacing_mm", "hu_window", "first", "second")
+TUPLES = ("spacing_mm", "hu_window", "first", "second", "gantry_deg")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class PredictorCard:
 
     axes: "axial 2d", dose of a slice from that slice alone, or "3d", dose of a volume.
     spacing_mm: of the voxels that it was trained on, (y, x) or (z, y, x).
+    gantry_deg: of the beams whose paths the network sees; empty for a network that sees none.
     sensitivity: None until `doselo sensitivity` has measured it; `predictor.trust` says what it holds.
     """
 
@@ -37,6 +39,7 @@ class PredictorCard:
     versions: dict[str, str]
     sensitivity: dict[str, Any] | None = None
     axes: str = AXIAL_2D
+    gantry_deg: tuple[float, ...] = ()
     format_version: int = FORMAT_VERSION
     licence: str = "the weights carry the licence of the data they were trained on; not a medical device"
 
@@ -47,13 +50,20 @@ class PredictorCard:
 
     @property
     def guidance(self) -> DoseGuidance:
-        return DoseGuidance(self.target_gy, self.oars)
+        return DoseGuidance(self.target_gy, self.oars, self.gantry_deg)
 
     @property
     def network_settings(self) -> NetworkSettings:
         guidance = self.guidance
         return NetworkSettings(
-            tuple(guidance.organ_labels), guidance.prescription_gy, self.first, self.second, self.hu_window, self.dim
+            tuple(guidance.organ_labels),
+            guidance.prescription_gy,
+            self.first,
+            self.second,
+            self.hu_window,
+            self.dim,
+            self.gantry_deg,
+            (self.spacing_mm[-2], self.spacing_mm[-1]),
         )
 
     def to_json(self) -> str:
@@ -89,5 +99,10 @@ class PredictorCard:
         if len(self.spacing_mm) != self.dim:
             raise DoseloError(
                 f"{where}: its card is damaged, a predictor of axes {self.axes} has {self.dim} voxel spacings, found "
+                f"{self.spacing_mm}; export it again with `doselo train-predictor --resume`"
+            )
+        if not all(isinstance(mm, int | float) and 0 < mm < math.inf for mm in self.spacing_mm):
+            raise DoseloError(
+                f"{where}: its card is damaged, voxel spacings must be positive numbers in mm, found "
                 f"{self.spacing_mm}; export it again with `doselo train-predictor --resume`"
             )

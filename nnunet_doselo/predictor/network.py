@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nnunet_doselo.predictor.beam_paths import beam_paths
 from nnunet_doselo.predictor.inputs import at_least_single, encode, near_body
 
 HU_WINDOW = (-1000.0, 1500.0)
@@ -23,6 +24,8 @@ class NetworkSettings:
 
     first, second: channels per resolution level of the two U-Nets.
     dim: 2 for axial slices, 3 for volumes.
+    gantry_deg: angles of the beams, for a channel of their paths (`beam_paths`); none for a network without it.
+    pixel_mm: (y, x) of the slices; matters to the beams alone.
     """
 
     organ_labels: tuple[int, ...]
@@ -31,6 +34,8 @@ class NetworkSettings:
     second: tuple[int, ...] = (32, 64, 128, 256, 512)
     hu_window: tuple[float, float] = field(default=HU_WINDOW)
     dim: int = 2
+    gantry_deg: tuple[float, ...] = ()
+    pixel_mm: tuple[float, float] = (1.0, 1.0)
 
     def scaled(self, factor: float) -> "NetworkSettings":
         """The same network with all widths multiplied, at least 4 channels a level."""
@@ -121,6 +126,7 @@ class DosePredictor(nn.Module):
     """Target, organs and CT to dose in Gy: the contract of the artifact, everything a caller could get wrong inside."""
 
     organ_labels: Tensor
+    gantry_deg: Tensor
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -128,8 +134,12 @@ class DosePredictor(nn.Module):
         self.prescription_gy = float(settings.prescription_gy)
         self.hu_low, self.hu_high = float(settings.hu_window[0]), float(settings.hu_window[1])
         self.register_buffer("organ_labels", torch.tensor(settings.organ_labels), persistent=False)
+        self.register_buffer("gantry_deg", torch.tensor(settings.gantry_deg, dtype=torch.float64), persistent=False)
+        self.with_beams = len(settings.gantry_deg) > 0
+        self.pixel_y_mm, self.pixel_x_mm = (float(mm) for mm in settings.pixel_mm)
         self.dim, self.margin = settings.dim, MARGIN_VOXELS
-        self.cascade = CascadedUNet(2 + len(settings.organ_labels), settings.first, settings.second, settings.dim)
+        channels_in = 2 + len(settings.organ_labels) + int(self.with_beams)
+        self.cascade = CascadedUNet(channels_in, settings.first, settings.second, settings.dim)
 
     def stages(self, target: Tensor, oars: Tensor, ct: Tensor) -> tuple[Tensor, Tensor]:
         """Both stages' doses in units of Rx, for deep supervision; arguments as in `forward`.
@@ -138,6 +148,9 @@ class DosePredictor(nn.Module):
         plans have some close by, in fixation and couch.
         """
         channels = encode(target, oars, ct, self.organ_labels, self.hu_low, self.hu_high)
+        if self.with_beams:
+            paths = beam_paths(target, ct, self.gantry_deg, self.pixel_y_mm, self.pixel_x_mm)
+            channels = torch.cat([channels, paths.to(channels.dtype)], dim=1)
         padded = pad_to_multiple(channels, self.cascade.stride)
         if self.dim == 2:
             padded = padded.contiguous(memory_format=torch.channels_last)

@@ -20,13 +20,28 @@ from typing import Any
 
 SENSITIVE_FROM_R = 0.7
 """Below it, less than half (r squared) of the planned dose change is explained by the predicted one."""
+ISLANDS_RAISED_FROM = 0.5
+"""Below it, most false islands cost nothing in the predictor's eyes: the very mistake that the dose term is for."""
 COMMAND = "doselo sensitivity"
 
 
 def is_sensitive(sensitivity: Mapping[str, Any] | None) -> bool:
-    """True if r was measured and is at least 0.7; an r that is not defined counts as none."""
-    r = (sensitivity or {}).get("r")
-    return r is not None and r >= SENSITIVE_FROM_R
+    """True if r was measured and is at least 0.7, and islands, if any were added, raised the dose in half of them.
+
+    An r that is not defined counts as none.
+    """
+    return sensitivity is not None and not _shortcomings(sensitivity)
+
+
+def _shortcomings(sensitivity: Mapping[str, Any]) -> list[str]:
+    """What is less than it should be, each with what is needed."""
+    r, island = sensitivity.get("r"), sensitivity.get("island")
+    found = []
+    if r is None or r < SENSITIVE_FROM_R:
+        found.append(f"r of at least {SENSITIVE_FROM_R} is needed")
+    if island and island["share_raised"] < ISLANDS_RAISED_FROM:
+        found.append(f"at least {ISLANDS_RAISED_FROM:.0%} of the added islands must raise the dose")
+    return found
 
 
 def sensitivity_line(sensitivity: Mapping[str, Any] | None) -> str:
@@ -34,11 +49,12 @@ def sensitivity_line(sensitivity: Mapping[str, Any] | None) -> str:
     if sensitivity is None:
         return f"Sensitivity to contour edits: not measured, run `{COMMAND}`"
     found = f"r = {shown(sensitivity.get('r'))} of predicted with planned dose change, {sensitivity.get('edits')} edits"
-    if is_sensitive(sensitivity):
+    shortcomings = _shortcomings(sensitivity)
+    if not shortcomings:
         return f"Sensitivity to contour edits: {found}{_beside(sensitivity)}"
     return (
-        f"WARNING: the dose predictor is insensitive to wrong contours: {found}, at least {SENSITIVE_FROM_R} is needed"
-        f"{_beside(sensitivity)}{_worst(sensitivity)}. The dose term will teach little: train the predictor on "
+        f"WARNING: the dose predictor is insensitive to wrong contours: {found}{_beside(sensitivity)}"
+        f"{_worst(sensitivity)}; {' and '.join(shortcomings)}. The dose term will teach little: train the predictor on "
         "imperfect contours too (`doselo variants`), or longer"
     )
 

@@ -158,6 +158,7 @@ def test_training_patients_train_and_validation_patients_test(source: Path, fold
     assert dataset.cases("dose", "Ts") == ["OpenKBP_201"]
     assert dataset.dataset_json["numTraining"] == 2
     assert dataset.guidance.prescription_gy == 70
+    assert dataset.guidance.gantry_deg == (0, 40, 80, 120, 160, 200, 240, 280, 320)
     assert verify(dataset) == []
 
 

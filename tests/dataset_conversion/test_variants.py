@@ -1,6 +1,7 @@
 """Variants of a dataset: originals beside edited contours, all doses by one planner, the rest shared."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ def test_it_is_a_dataset_without_findings_and_says_what_it_is(source: ExtendedDa
     for key in ("channel_names", "labels", "dose_guidance", "file_ending"):
         assert made.dataset_json[key] == source.dataset_json[key]
     assert "Dataset001_Head and edited contours of it" in made.dataset_json["description"]
+
+
+def test_the_beams_of_the_source_do_not_stand_beside_the_planners_doses(source: ExtendedDataset, folder: Path) -> None:
+    content = source.dataset_json
+    content["dose_guidance"]["gantry_deg"] = [0.0, 90.0]
+    (source.folder / "dataset.json").write_text(json.dumps(content))
+    make_variants(ExtendedDataset(source.folder), folder, TWO)
+    assert ExtendedDataset(folder).guidance == replace(ExtendedDataset(source.folder).guidance, gantry_deg=())
 
 
 def test_originals_keep_their_files_and_get_the_planners_dose(source: ExtendedDataset, folder: Path) -> None:

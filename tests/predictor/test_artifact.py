@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import pickle
 import warnings
@@ -66,6 +67,27 @@ def test_the_gradient_on_the_target_passes_the_artifact_as_it_passes_the_network
     assert largest > 0
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-4 * largest)
     torch.testing.assert_close(gradients[2], gradients[1], rtol=1e-4, atol=1e-4 * largest)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_a_network_that_knows_its_beams_freezes_with_them(dim: int, tmp_path: Path) -> None:
+    network = random_network(dim=dim, gantry_deg=(0.0, 120.0, 240.0))
+    loaded = load_predictor(save_predictor(network, card_of(network), tmp_path / "p.ts"))
+    inputs = random_inputs(2, *(9, 19, 21)[-dim:])
+    for _ in range(3):
+        torch.testing.assert_close(loaded(*inputs), network(*inputs), rtol=0, atol=1e-4)
+    assert torch.equal(load_network(tmp_path / "p.ts")[0](*inputs), network(*inputs))
+    assert loaded.card.gantry_deg == (0.0, 120.0, 240.0)
+    turned = random_network(dim=dim, gantry_deg=(30.0, 150.0, 270.0))
+    assert (turned(*inputs) - network(*inputs)).abs().max() > 0.1
+    assert loaded.mirrored()(*inputs).shape == network(*inputs).shape
+
+
+def test_beams_from_one_side_have_no_mirror_image(tmp_path: Path) -> None:
+    network = random_network(gantry_deg=(0.0, 90.0))
+    loaded = load_predictor(save_predictor(network, card_of(network), tmp_path / "p.ts"))
+    with pytest.raises(DoseloError, match=r"p\.ts: beams at \(0\.0, 90\.0\) degrees .* predict without mirroring"):
+        loaded.mirrored()
 
 
 def test_the_artifact_holds_nothing_to_train(frozen: FrozenPredictor) -> None:
@@ -234,6 +256,10 @@ def test_under_autocast_the_dose_is_single_precision_and_close(tmp_path: Path, d
         ({"axes": "coronal 2d"}, r"p\.ts: the axes on its card must be one of axial 2d, 3d, found coronal 2d"),
         ({"axes": "3d"}, r"p\.ts: its card is damaged, .* axes 3d has 3 voxel spacings, found \(3\.0, 3\.0\)"),
         ({"spacing_mm": (3.0, 3.0, 3.0)}, r"axes axial 2d has 2 voxel spacings, found \(3\.0, 3\.0, 3\.0\)"),
+        ({"spacing_mm": (3.0, 0.0)}, r"voxel spacings must be positive numbers in mm, found \(3\.0, 0\.0\); export"),
+        ({"spacing_mm": (-3.0, 3.0)}, r"voxel spacings must be positive numbers in mm, found \(-3\.0, 3\.0\)"),
+        ({"spacing_mm": (3.0, math.nan)}, r"voxel spacings must be positive numbers in mm, found \(3\.0, nan\)"),
+        ({"spacing_mm": (3.0, "3")}, r"voxel spacings must be positive numbers in mm, found \(3\.0, '3'\)"),
     ],
 )
 def test_a_card_that_contradicts_itself_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

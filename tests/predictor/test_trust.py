@@ -27,16 +27,28 @@ def test_a_sensitive_predictor_is_one_plain_line() -> None:
     assert line == "Sensitivity to contour edits: r = 0.93 of predicted with planned dose change, 20 edits"
 
 
+@pytest.mark.parametrize(("raised", "sensitive"), [(0.49, False), (0.5, True), (1.0, True)])
+def test_half_of_the_islands_must_raise_the_dose(raised: float, sensitive: bool) -> None:
+    island = {"edits": 8, "planned_rise_gy": 59.0, "predicted_rise_gy": 30.0, "share_raised": raised}
+    measured = {**card(0.93), "island": island}
+    assert is_sensitive(measured) is sensitive
+    line = sensitivity_line(measured)
+    assert line.startswith("WARNING") is not sensitive
+    assert ("; at least 50% of the added islands must raise the dose. " in line) is not sensitive
+    assert "r of at least" not in line
+
+
 def test_a_high_r_does_not_hide_islands_that_are_not_seen() -> None:
     island = {"edits": 8, "planned_rise_gy": 59.0, "predicted_rise_gy": 4.72, "share_raised": 0.25}
     line = sensitivity_line({**card(0.93), "voxel_r": 0.69, "island": island})
     assert "edits; voxel by voxel r = 0.69; dose in added islands rises by 4.7 Gy predicted, 59.0 Gy planned" in line
-    assert line.endswith("by at least half of it in 25% of 8")
+    assert "by at least half of it in 25% of 8; " in line
 
 
 def test_a_warning_shows_the_figure_and_the_worst_kind() -> None:
     line = sensitivity_line(card(0.41, shift=0.8, island=0.12, erode=0.5))
-    assert "r = 0.41 of predicted with planned dose change, 20 edits, at least 0.7 is needed" in line
+    assert "r = 0.41 of predicted with planned dose change, 20 edits" in line
+    assert "; r of at least 0.7 is needed. " in line
     assert "worst kind: island, voxel by voxel r = 0.12" in line
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from nnunet_doselo.predictor.network import NetworkSettings
 from nnunet_doselo.predictor_training.losses import dvh_distance, masked_mean_absolute, masked_mean_square
@@ -99,7 +100,11 @@ class KnownDose(torch.nn.Module):
 def module_with_known_dose() -> tuple[DosePredictorModule, dict[str, float]]:
     module, logged = DosePredictorModule(SETTINGS, 1e-3, 100), dict[str, float]()
     module.network = KnownDose()  # type: ignore[assignment]
-    module.log = lambda name, value, **_: logged.update({name: float(value)})  # type: ignore[method-assign]
+
+    def log(name: str, value: Tensor | MeanMetric, **_: Any) -> None:
+        logged[name] = float(value.compute() if isinstance(value, MeanMetric) else value)
+
+    module.log = log  # type: ignore[assignment]
     return module, logged
 
 

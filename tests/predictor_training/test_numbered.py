@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from nnunet_doselo.predictor_training.numbered import EpochNumbers, random_state
+from nnunet_doselo.predictor_training.processes import Rank
 
 
 def draw() -> tuple[float, float, float]:
@@ -44,9 +45,29 @@ def test_outside_the_generators_go_on_where_they_were() -> None:
 
 
 def test_epochs_count_on() -> None:
-    numbers = EpochNumbers(3)
+    numbers = EpochNumbers(3, 1)
     assert list(numbers) == [0, 1, 2]
     numbers.set_epoch(2)
     assert list(numbers) == [6, 7, 8]
     assert len(numbers) == 3
-    assert list(EpochNumbers(3, epoch=1)) == [3, 4, 5]
+    assert list(EpochNumbers(3, 1, epoch=1)) == [3, 4, 5]
+
+
+def test_processes_get_their_part_of_each_batch_in_order() -> None:
+    """Two batches of four an epoch: what two processes see together, batch by batch, is what one sees."""
+    whole = EpochNumbers(8, 4, epoch=1)
+    first, second = (EpochNumbers(8, 4, 1, Rank(number, 2)) for number in (0, 1))
+    assert list(whole) == [8, 9, 10, 11, 12, 13, 14, 15]
+    assert list(first) == [8, 9, 12, 13]
+    assert list(second) == [10, 11, 14, 15]
+    assert (len(whole), len(first), len(second)) == (8, 4, 4)
+    second.set_epoch(0)
+    assert list(second) == [2, 3, 6, 7]
+
+
+def test_any_number_of_processes_sees_the_same_batches() -> None:
+    for processes in (1, 2, 3, 6):
+        parts = [list(EpochNumbers(24, 6, 2, Rank(number, processes))) for number in range(processes)]
+        size = 6 // processes
+        batches = [[n for part in parts for n in part[step * size :][:size]] for step in range(4)]
+        assert [n for batch in batches for n in batch] == list(range(48, 72))

@@ -94,9 +94,9 @@ def test_ct_target_organs_and_dose_stay_aligned_and_all_slices_move_alike(blob: 
     assert moved > 5
 
 
-def test_volumes_are_mirrored_along_y_and_x_and_never_upside_down(blob: CachedCase) -> None:
+def test_volumes_are_mirrored_left_to_right_alone(blob: CachedCase) -> None:
     plain = spatial_transforms((10, 24, 24)).transforms
-    assert plain[1].allowed_axes == (1, 2)
+    assert plain[1].allowed_axes == (2,)
     heights = [int(drawn(blob, seed, (10, 24, 24))["dose"][0].amax((1, 2)).argmax()) for seed in SEEDS]
     assert min(heights) >= 5
 
