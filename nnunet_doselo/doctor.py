@@ -1,7 +1,6 @@
 """Is everything in place? Each check says what it found, and how to mend what is wrong."""
 
 import os
-import re
 import subprocess
 import sys
 import warnings
@@ -12,16 +11,20 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from nnunet_doselo.trainer_folder import (
+    SET_IT,
+    TRAINER_VARIABLE,
+    is_ours,
+    quoted,
+    trainer_folder_mistakes,
+    trainer_paths,
+)
 from nnunet_doselo.versions import version_of
 
-PACKAGE = Path(__file__).resolve().parent
-TRAINER_FOLDER = PACKAGE / "nnunet_ext"
 FOLDER_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-TRAINER_VARIABLE = "nnUNet_extTrainer"
 PREDICTOR_VARIABLE = "nnUNet_dose_predictor"
 TRAINER = "nnUNetTrainerDOSELO"
 SEARCH_SECONDS = 300
-SET_IT = 'put the line that `doselo env` prints into your shell profile; in this shell: eval "$(doselo env)"'
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,6 @@ def checks() -> list[Check]:
         _trainer(),
         _predictor(),
     ]
-
-
-def environment_line() -> str:
-    """The export for the shell profile: our folder first, then what `nnUNet_extTrainer` names already.
-
-    The package's own folder and those above it are left out: nnU-Net would import every module below them.
-    """
-    others = [path for path in _trainer_paths() if _mistake(path) is None and not _is_ours(path)]
-    value = os.pathsep.join([str(TRAINER_FOLDER), *others])
-    return f'export {TRAINER_VARIABLE}="{_quoted(value)}"'
-
-
-def _quoted(text: str) -> str:
-    """For use between double quotes in a shell."""
-    return re.sub(r'([\\"$`])', r"\\\1", text)
 
 
 def _python() -> Check:
@@ -102,43 +90,22 @@ def _folder(variable: str) -> Check:
     folder = Path(value)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "no such folder"
-        return Check(variable, False, f"{value}: {found}", f'mkdir -p "{_quoted(value)}"')
+        return Check(variable, False, f"{value}: {found}", f'mkdir -p "{quoted(value)}"')
     if not os.access(folder, os.W_OK):
-        return Check(variable, False, f"{value}: not writable", f'chmod u+w "{_quoted(value)}"')
+        return Check(variable, False, f"{value}: not writable", f'chmod u+w "{quoted(value)}"')
     return Check(variable, True, value)
 
 
-def _trainer_paths() -> list[str]:
-    return [path for path in os.environ.get(TRAINER_VARIABLE, "").split(os.pathsep) if path.strip()]
-
-
-def _is_ours(path: str) -> bool:
-    return Path(path).resolve() == TRAINER_FOLDER
-
-
-def _mistake(path: str) -> str | None:
-    """What is wrong with a path that should have been ours; None for the right one and for anyone else's."""
-    folder = Path(path).resolve()
-    if path.startswith("~"):
-        return f"{path}: nnU-Net does not expand ~"
-    if folder.parent == TRAINER_FOLDER:
-        return f"{path} is a file; name the folder it lies in"
-    if folder == PACKAGE:
-        return f"{path} is the whole package, all of which nnU-Net would import; name its subfolder nnunet_ext"
-    if folder not in PACKAGE.parents:
-        return None
-    where = "the repository's root" if (folder / "pyproject.toml").exists() else "a folder above the package"
-    return f"{path} is {where}, all of which nnU-Net would import; name the package's folder nnunet_ext"
-
-
 def _trainer_folder() -> Check:
-    paths = _trainer_paths()
-    mistakes = [mistake for path in paths if (mistake := _mistake(path))]
+    paths, mistakes = trainer_paths(), trainer_folder_mistakes()
     if mistakes:
         return Check(TRAINER_VARIABLE, False, "; ".join(mistakes), SET_IT)
     value = os.pathsep.join(paths)
-    if any(_is_ours(path) for path in paths):
+    if any(is_ours(path) for path in paths):
         return Check(TRAINER_VARIABLE, True, value)
+    missing = [path for path in paths if not Path(path).exists()]
+    if missing:  # nnU-Net passes over it without a word
+        return Check(TRAINER_VARIABLE, False, f"{os.pathsep.join(missing)}: no such folder", SET_IT)
     found = f"{value}: not the folder of this installation" if paths else "not set"
     return Check(TRAINER_VARIABLE, False, found, SET_IT)
 

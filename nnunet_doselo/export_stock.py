@@ -16,7 +16,7 @@ import numpy as np
 from nnunet_doselo.errors import DoseloError
 
 STOCK_TRAINER = "nnUNetTrainer"
-CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
+CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth", "checkpoint_best_dose.pth")
 NEEDED_FILES = ("plans.json", "dataset.json")
 OPTIONAL_FILES = ("dataset_fingerprint.json",)
 NEEDED_KEYS = ("network_weights", "trainer_name", "init_args")

@@ -6,33 +6,36 @@ from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.guidance import DoseGuidance
 from nnunet_doselo.predictor.card import AXIAL_2D, PredictorCard
 
-AXIAL_FIRST = [0, 1, 2]
 
+def require_guidable(plans: PlansManager, configuration: ConfigurationManager, name: str) -> None:
+    """Raises DoseloError for the second stage of a cascade, and for 2d slices that are not axial.
 
-def require_axial_2d(plans: PlansManager, configuration: ConfigurationManager, name: str) -> None:
-    """Raises DoseloError unless the configuration cuts axial 2d slices and stands alone."""
+    3d patches may have any order of axes: they are turned back before the dose is predicted (`losses.axial`).
+    """
     if configuration.previous_stage_name is not None:
         raise DoseloError(
-            f"configuration {name}: the second stage of a cascade cannot be dose-guided, because its input already is "
-            "a contour; train 2d"
+            f"configuration {name}: the second stage of a cascade cannot be dose-guided, because nnU-Net brings the "
+            "first stage's contour along in the place where the organs travel here; train 3d_fullres, or "
+            f"{configuration.previous_stage_name} alone"
         )
-    if len(configuration.patch_size) != 2:
-        raise DoseloError(f"configuration {name}: dose guidance works on 2d configurations so far; train 2d")
-    if list(plans.transpose_forward) != AXIAL_FIRST:
+    if len(configuration.patch_size) == 2 and plans.transpose_forward[0] != 0:
         axis = ["axial", "coronal", "sagittal"][plans.transpose_forward[0]]
         raise DoseloError(
             f"configuration {name}: slices must be axial, but nnU-Net cuts {axis} ones here (it cuts across the axis "
-            f"of largest spacing; transpose_forward is {plans.transpose_forward}). Convert the data with slice spacing "
-            "not below in-plane spacing, for example isotropic, and plan again"
+            f"of largest spacing; transpose_forward is {plans.transpose_forward}). Train 3d_fullres, or convert the "
+            "data with slice spacing not below in-plane spacing, for example isotropic, and plan again"
         )
 
 
-def require_predictor_of_slices(card: PredictorCard, where: str) -> None:
-    """Raises DoseloError unless the predictor takes axial slices: nnU-Net's 2d configurations show nothing else."""
-    if card.axes != AXIAL_2D:
+def require_predictor_for(dim: int, name: str, card: PredictorCard, where: str) -> None:
+    """Raises DoseloError unless the predictor takes what the network sees; one of slices takes volumes, too.
+
+    dim: axes of the patches of configuration `name`.
+    """
+    if card.dim > dim:
         raise DoseloError(
-            f"{where}: predicts {card.axes}, a 2d configuration needs a predictor of axes {AXIAL_2D}; train one with "
-            "`doselo train-predictor DATASET --dim 2` (3d configurations cannot be dose-guided so far)"
+            f"{where}: predicts {card.axes}, but configuration {name} shows axial slices and needs a predictor of axes "
+            f"{AXIAL_2D}; train one with `doselo train-predictor DATASET --dim 2`, or train 3d_fullres"
         )
 
 

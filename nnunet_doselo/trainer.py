@@ -1,5 +1,6 @@
 """nnU-Net's trainers with dose guidance: hooks only, each calls nnU-Net's own and adds what the dose term needs."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,36 +9,35 @@ import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.collate_outputs import collate_outputs
 from torch import nn
 
+from nnunet_doselo.best_dose import save_if_best
 from nnunet_doselo.data.context import ContextFolder
 from nnunet_doselo.data.dataset import DatasetWithContext
 from nnunet_doselo.data.transforms import split_batch, with_context
 from nnunet_doselo.dataset_folder import raw_dataset
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.guidance import DoseGuidance
+from nnunet_doselo.losses.axial import AxialDoseLoss, AxialLayout
 from nnunet_doselo.losses.compound import DoseGuidedLoss
-from nnunet_doselo.losses.dose_guidance import DoseSegmentationLoss
 from nnunet_doselo.losses.heads import Heads
-from nnunet_doselo.losses.voxel import BinaryCrossEntropy
+from nnunet_doselo.losses.voxel import make_voxel_loss
 from nnunet_doselo.parallel import default_processes
 from nnunet_doselo.preconditions import (
-    require_axial_2d,
     require_fitting_predictor,
-    require_predictor_of_slices,
+    require_guidable,
+    require_predictor_for,
 )
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
 from nnunet_doselo.predictor.trust import sensitivity_line
-from nnunet_doselo.settings import BASES, TrainerSettings, parse_trainer_name
-
-LOGGED = ("voxel_loss", "dose_term", "dose_rms_gy")
+from nnunet_doselo.settings import TRAINERS, TrainerSettings
+from nnunet_doselo.training_log import DoseLogger, log_terms, mean_terms
 
 
 class nnUNetTrainerOfLength(nnUNetTrainer):
     """nnU-Net's own trainer but for its number of epochs and of iterations."""
 
-    settings: TrainerSettings = BASES["nnUNetTrainer"]
+    settings: TrainerSettings = TRAINERS["nnUNetTrainer"].settings
 
     # nnU-Net reads this signature and looks every name up in its own __init__: it must stay as it is there
     def __init__(
@@ -59,17 +59,14 @@ class nnUNetTrainerOfLength(nnUNetTrainer):
 class nnUNetTrainerBCE(nnUNetTrainerOfLength):
     """Binary cross-entropy in place of nnU-Net's loss: what dose guidance is added to, and measured against."""
 
-    settings = BASES["nnUNetTrainerBCE"]
+    settings = TRAINERS["nnUNetTrainerBCE"].settings
 
     def _build_loss(self) -> nn.Module:
         loss = super()._build_loss()
-        if not self.settings.binary_cross_entropy:
-            return loss
-        voxel = BinaryCrossEntropy(self._heads())
-        if isinstance(loss, DeepSupervisionWrapper):
-            loss.loss = voxel
-            return loss
-        return voxel
+        if not isinstance(loss, DeepSupervisionWrapper):
+            return make_voxel_loss(self.settings.voxel_loss, loss, self._heads())
+        loss.loss = make_voxel_loss(self.settings.voxel_loss, loss.loss, self._heads())
+        return loss
 
     def _heads(self) -> Heads:
         """The network's foreground channels; none carries dose in a dataset without dose guidance."""
@@ -85,7 +82,7 @@ class nnUNetTrainerBCE(nnUNetTrainerOfLength):
 class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
     """BCE + lambda * L_DSL: the network is told how the dose planned on its contour would differ (paper, eq. 4)."""
 
-    settings = BASES["nnUNetTrainerDOSELO"]
+    settings = TRAINERS["nnUNetTrainerDOSELO"].settings
 
     def __init__(
         self,
@@ -96,11 +93,10 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        for key in (f"{phase}_{name}" for phase in ("train", "val") for name in LOGGED):
-            self.logger.local_logger.my_fantastic_logging[key] = []
+        self.logger.local_logger = DoseLogger(self.logger.local_logger.verbose)
 
     def _build_loss(self) -> nn.Module:
-        return DoseGuidedLoss(super()._build_loss(), self.settings.dose_weight or 0.0)
+        return DoseGuidedLoss(super()._build_loss(), self.settings.dose_weight_in(self.current_epoch))
 
     def on_train_start(self) -> None:
         self._attach_dose_loss()
@@ -109,9 +105,10 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
     def _attach_dose_loss(self) -> None:
         """Check everything that dose guidance needs, before anything is trained."""
         guidance = DoseGuidance.from_dataset_json(self.dataset_json, self.plans_manager.dataset_name)
-        require_axial_2d(self.plans_manager, self.configuration_manager, self.configuration_name)
-        predictor = load_predictor(find_predictor(Path(self.preprocessed_dataset_folder_base)), self.device)
-        require_predictor_of_slices(predictor.card, str(predictor.path))
+        require_guidable(self.plans_manager, self.configuration_manager, self.configuration_name)
+        dim = len(self.configuration_manager.patch_size)
+        predictor = load_predictor(find_predictor(Path(self.preprocessed_dataset_folder_base), dim), self.device)
+        require_predictor_for(dim, self.configuration_name, predictor.card, str(predictor.path))
         require_fitting_predictor(predictor.card, guidance, str(predictor.path))
         self._record(predictor)
         self.context = ContextFolder(
@@ -122,7 +119,8 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         )
         if not self.was_initialized:
             self.initialize()
-        self.loss.dose_loss = DoseSegmentationLoss(
+        self.loss.dose_loss = AxialDoseLoss(
+            AxialLayout.of(self.plans_manager.transpose_forward, dim, predictor.card.dim),
             predictor,
             self._heads(),
             guidance.prescription_gy,
@@ -140,6 +138,7 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
                 "put that one back, or start a new run"
             )
         self.my_init_kwargs["dose_predictor_sha256"] = predictor.sha256
+        self.logger.update_config({"dose_predictor_sha256": predictor.sha256, **asdict(self.settings)})
         self.print_to_log_file(f"Dose predictor {predictor.path}, SHA-256 {predictor.sha256}")
         self.print_to_log_file(f"Its error on cases it had not seen: {predictor.card.validation}; {self.settings}")
         self.print_to_log_file(sensitivity_line(predictor.card.sensitivity))
@@ -160,6 +159,10 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
     @staticmethod
     def get_validation_transforms(*args: Any, **kwargs: Any) -> BasicTransform:
         return with_context(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.loss.weight = self.settings.dose_weight_in(self.current_epoch)
 
     def train_step(self, batch: dict) -> dict:
         image, oars, ct_hu = split_batch(batch["data"].to(self.device, non_blocking=True))
@@ -185,38 +188,18 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         self._log_terms("val", val_outputs)
 
     def _log_terms(self, phase: str, outputs: list[dict]) -> None:
-        """Both terms on their own, and the dose term as root mean square in Gy."""
-        collated = collate_outputs(outputs)
-        voxel, dose = (float(np.mean(collated[f"{name}_term"])) for name in ("voxel", "dose"))
-        rms_gy = dose**0.5 * self.loss.dose_loss.prescription_gy
-        for name, value in zip(LOGGED, (voxel, dose, rms_gy), strict=True):
-            self.logger.log(f"{phase}_{name}", value, self.current_epoch)
+        """Both terms on their own and unweighted, and the dose term as root mean square in Gy."""
+        terms = mean_terms(outputs, self.loss.dose_loss.prescription_gy)
+        log_terms(self.logger, phase, terms, self.current_epoch)
+        voxel, dose, rms_gy = terms.values()
         self.print_to_log_file(f"{phase}: voxel loss {voxel:.4f}, dose term {dose:.5f} (RMS {rms_gy:.2f} Gy)")
+
+    def on_epoch_end(self) -> None:
+        super().on_epoch_end()
+        save_if_best(self)
 
 
 class nnUNetTrainerDOSELO_DiceCE(nnUNetTrainerDOSELO):
     """nnU-Net's own loss + lambda * L_DSL."""
 
-    settings = BASES["nnUNetTrainerDOSELO_DiceCE"]
-
-
-_CLASSES: dict[str, type[nnUNetTrainerOfLength]] = {
-    "nnUNetTrainer": nnUNetTrainerOfLength,
-    **{cls.__name__: cls for cls in (nnUNetTrainerBCE, nnUNetTrainerDOSELO, nnUNetTrainerDOSELO_DiceCE)},
-}
-
-
-def trainer_class(name: str) -> type[nnUNetTrainerOfLength] | None:
-    """The trainer of that name, made on demand if it carries suffixes; None if the name is none of ours.
-
-    Raises
-    ------
-    DoseloError: one of ours with a suffix that means nothing.
-    """
-    parsed = parse_trainer_name(name)
-    if parsed is None:
-        return None
-    base, settings = parsed
-    if name not in _CLASSES:
-        _CLASSES[name] = type(name, (_CLASSES[base],), {"settings": settings, "__module__": __name__})
-    return _CLASSES[name]
+    settings = TRAINERS["nnUNetTrainerDOSELO_DiceCE"].settings

@@ -16,6 +16,7 @@ from nnunet_doselo.predictor.network import DosePredictor
 from nnunet_doselo.versions import versions
 
 from .cache import data_hash
+from .field_edge_fit import fit_field_edge
 from .lightning_trainer import LAST, make_trainer, quiet
 from .module import DosePredictorModule
 from .processes import check_processes, is_first_process
@@ -94,6 +95,10 @@ def export(plan: Plan, checkpoint: Path, output: Path, preprocessed: Path) -> Pa
     )
     name = FILE_NAMES[plan.settings.dim]
     draft = save_predictor(network, card, output / name)
+    if plan.settings.dim == 2:
+        edge = fit_field_edge(load_predictor(draft), plan.dataset, plan.validation)
+        card = replace(card, field_edge_mm=(edge.margin_mm, edge.penumbra_mm) if edge else None)
+        save_predictor(network, card, draft)
     figures = validate(load_predictor(draft), plan.dataset, plan.validation, output)
     final = save_predictor(network, replace(card, validation=figures), preprocessed / name)
     record_artifact(output, final)

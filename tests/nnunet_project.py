@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from phantoms import GUIDANCE, SPACING_MM, TINY_NETWORK, trained_predictor, write_extended_dataset
 
@@ -30,6 +33,16 @@ def environment(root: Path) -> dict[str, str]:
         "nnUNet_def_n_proc": "1",
         "OMP_NUM_THREADS": "1",
     }
+
+
+@contextmanager
+def inside(root: Path) -> Iterator[None]:
+    """This process as one of that project: nnU-Net's variables are set, data are loaded here, so reproducibly."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**environment(root), "nnUNet_n_proc_DA": "0"}.items():
+            patch.setenv(name, value)
+        patch.delenv("nnUNet_dose_predictor", raising=False)
+        yield
 
 
 def run(command: list[str], variables: dict[str, str], *, fails: bool = False) -> str:

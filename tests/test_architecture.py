@@ -19,7 +19,16 @@ MODULES = {
 }
 FOUNDATION = [
     f"nnunet_doselo.{n}"
-    for n in ("geometry", "structures", "guidance", "errors", "dataset_folder", "settings", "case_names")
+    for n in (
+        "geometry",
+        "structures",
+        "guidance",
+        "errors",
+        "dataset_folder",
+        "settings",
+        "trainer_folder",
+        "case_names",
+    )
 ]
 
 
@@ -93,13 +102,17 @@ def test_conversion_and_training_keep_apart_and_import_siblings_relatively(own: 
 
 
 def test_only_the_trainer_subclasses_nnunets_trainer() -> None:
+    """The paper's pair and the benchmark build on it, with another training around it or nnU-Net's own protocol."""
     bases = {
-        name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        (name, ast.unparse(base).rpartition(".")[2])
         for name, path in MODULES.items()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
+        for base in node.bases
     }
-    assert [name for name, of in bases.items() if "nnUNetTrainer" in of and name != "nnunet_doselo.trainer"] == []
+    assert {name for name, base in bases if base == "nnUNetTrainer"} == {"nnunet_doselo.trainer"}
+    variants = {f"nnunet_doselo.{kind}_trainers" for kind in ("paper", "benchmark")}
+    assert {name for name, base in bases if base.startswith("nnUNetTrainer")} == {"nnunet_doselo.trainer", *variants}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from nnunet_doselo.doctor import Check
 from nnunet_doselo.predictor.artifact import save_predictor
 
 COMMANDS = ["env", "doctor", "verify", "preprocess", "train-predictor", "plan", "evaluate", "export-stock", "convert"]
-COMMANDS += ["evaluate-predictor", "predict-dose"]
+COMMANDS += ["evaluate-predictor", "predict-dose", "trainers"]
 CONVERTERS = ["openkbp", "channels"]
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 DATASET = "Dataset501_Head"
@@ -204,3 +204,13 @@ def test_doctor_prints_each_fix_and_tells_by_its_exit_status(
     said, _ = doselo("doctor", status=status)
     assert "folders: [none]" in said
     assert ("fix: set nnUNet_raw" in said) is not ok
+
+
+def test_trainers_are_listed_whole_with_loss_and_suffixes() -> None:
+    from nnunet_doselo.settings import SUFFIXES, TRAINERS
+
+    status, said, errors = outside("trainers")  # on a narrow terminal
+    assert (status, errors) == (0, "")
+    words = said.replace("│", " ").split()
+    assert [name for name in TRAINERS if name not in words] == []
+    assert [suffix.example for suffix in SUFFIXES if suffix.example not in words] == []

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nnunet_doselo import doctor
-from nnunet_doselo.doctor import TRAINER_FOLDER, Check, checks, environment_line
+from nnunet_doselo.doctor import Check, checks
+from nnunet_doselo.trainer_folder import TRAINER_FOLDER, environment_line
 
 PACKAGE = TRAINER_FOLDER.parent
 
@@ -73,7 +74,9 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
     ("path", "found"),
     [
         ("", "not set"),
-        ("/somewhere/else", "not the folder of this installation"),
+        ("/", "is a folder above the package"),
+        ("/usr", "not the folder of this installation"),
+        ("/somewhere/else", "/somewhere/else: no such folder"),
         (str(PACKAGE), "is the whole package"),
         (str(PACKAGE.parent), "is the repository's root"),
         (str(PACKAGE.parent.parent), "is a folder above the package"),

@@ -98,6 +98,7 @@ def model(tmp_path: Path) -> Path:
         (folder / f"fold_{fold}" / "validation").mkdir(parents=True)
         torch.save(checkpoint(fold), folder / f"fold_{fold}" / "checkpoint_final.pth")
     torch.save(checkpoint(2), folder / "fold_0" / "checkpoint_best.pth")
+    torch.save(checkpoint(3), folder / "fold_1" / "checkpoint_best_dose.pth")
     (folder / "plans.json").write_text(json.dumps(PLANS))
     (folder / "dataset.json").write_text(json.dumps(DATASET_JSON))
     return folder
@@ -119,6 +120,7 @@ def test_the_copy_is_a_model_of_nnunets_own_trainer(model: Path, tmp_path: Path)
         "fold_0/checkpoint_best.pth",
         "fold_1",
         "fold_1/checkpoint_final.pth",
+        "fold_1/checkpoint_best_dose.pth",
     }
 
 

@@ -16,6 +16,7 @@ convert = typer.Typer(no_args_is_help=True, help="Turn clinical or public data i
 for name, command in {
     "env": setup.env,
     "doctor": setup.doctor,
+    "trainers": setup.trainers,
     "demo": setup.demo,
     "phantom": data.phantom,
     "verify": data.verify,

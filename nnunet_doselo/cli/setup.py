@@ -15,7 +15,7 @@ from .shared import (
 @clear_errors
 def env() -> None:
     """Print the line for your shell's profile that makes nnU-Net find the trainers."""
-    from nnunet_doselo.doctor import environment_line
+    from nnunet_doselo.trainer_folder import environment_line
 
     print(environment_line())
 
@@ -47,3 +47,25 @@ def demo(
 
     report = run_demo(folder, quick=quick, console=console)
     console.print(f"\nreport: {report}")
+
+
+@clear_errors
+def trainers() -> None:
+    """List the trainers, their losses, and the suffixes by which a trainer's name carries settings."""
+    from rich.table import Table
+
+    from nnunet_doselo.settings import SUFFIXES, TRAINERS
+
+    names = Table(title="Trainers", title_justify="left")
+    names.add_column("-tr", min_width=max(map(len, TRAINERS)), overflow="fold")
+    names.add_column("loss")
+    names.add_column("for")
+    for name, trainer in TRAINERS.items():
+        names.add_row(name, plain(trainer.loss), plain(trainer.purpose))
+    settings = Table(title="Suffixes, after _ and in any order", title_justify="left")
+    settings.add_column("suffix")
+    settings.add_column("meaning")
+    settings.add_column("example", min_width=max(len(suffix.example) for suffix in SUFFIXES), overflow="fold")
+    for suffix in SUFFIXES:
+        settings.add_row(suffix.form, plain(suffix.meaning), suffix.example)
+    console.print(names, settings, sep="\n")

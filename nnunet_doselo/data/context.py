@@ -13,6 +13,7 @@ import blosc2
 import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import bounding_box_to_slice
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
+from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
@@ -98,7 +99,7 @@ def preprocess_context(
     target = list(configuration.spacing)
     target = [spacing[0], *target] if len(target) == 2 else target
     cropped = [np.ascontiguousarray(array.transpose(order)[crop]) for array in (ct_hu.astype(np.float32), oars)]
-    shape = [round(n * old / new) for n, old, new in zip(cropped[0].shape[1:], spacing, target, strict=True)]
+    shape = compute_new_shape(cropped[0].shape[1:], spacing, target)
     ct = configuration.resampling_fn_data(cropped[0], shape, spacing, target)
     organs = configuration.resampling_fn_seg(cropped[1], shape, spacing, target)
     limits = np.iinfo(np.int16)

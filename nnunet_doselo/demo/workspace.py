@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nnunet_doselo.atomic import all_or_nothing
-from nnunet_doselo.doctor import FOLDER_VARIABLES, PREDICTOR_VARIABLE, TRAINER_FOLDER, TRAINER_VARIABLE
+from nnunet_doselo.doctor import FOLDER_VARIABLES, PREDICTOR_VARIABLE
 from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.trainer_folder import TRAINER_FOLDER, TRAINER_VARIABLE
 
 from .stages import PREDICTOR_COHORT, Stage
 

@@ -67,6 +67,6 @@ class Heads:
 
     def prescription(self, foreground: Foreground) -> Float[Tensor, "batch 1 *space"]:
         """Prescribed dose / Rx: the sum over labels, the highest among regions (which overlap)."""
-        shape = (1, -1, *[1] * (foreground.ndim - 2))
-        doses = foreground * torch.tensor(self.fractions, dtype=foreground.dtype, device=foreground.device).view(shape)
+        # factors stay on the host: a tensor of them, made anew each time, would wait for the GPU
+        doses = torch.cat([foreground[:, k : k + 1] * fraction for k, fraction in enumerate(self.fractions)], dim=1)
         return doses.amax(1, keepdim=True) if self.regions else doses.sum(1, keepdim=True)

@@ -1,4 +1,6 @@
-"""Binary cross-entropy on the target: the voxel term of the paper's loss (eq. 4)."""
+"""The voxel term of the paper's loss (eq. 4), binary cross-entropy on the target; and that of its baseline."""
+
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,3 +26,26 @@ class BinaryCrossEntropy(nn.Module):
 
     def forward(self, output: Logits, truth: Truth) -> Float[Tensor, ""]:
         return binary_cross_entropy(self.heads.logits(output), self.heads.truth(truth), self.heads.valid(truth))
+
+
+class BinaryCrossEntropyAndDice(nn.Module):
+    """The paper's baseline: binary cross-entropy plus soft Dice, both with weight 1.
+
+    `own` is nnU-Net's compound of Dice and a cross-entropy; it keeps the Dice alone, ignore label and all.
+    """
+
+    def __init__(self, heads: Heads, own: nn.Module) -> None:
+        super().__init__()
+        self.cross_entropy = BinaryCrossEntropy(heads)
+        self.dice = own
+        self.dice.weight_ce = 0  # type: ignore[assignment]
+
+    def forward(self, output: Logits, truth: Truth) -> Float[Tensor, ""]:
+        return self.cross_entropy(output, truth) + self.dice(output, truth)
+
+
+def make_voxel_loss(kind: Literal["nnunet", "bce", "bce_dice"], own: nn.Module, heads: Heads) -> nn.Module:
+    """The loss of one output of the network; `own` is nnU-Net's."""
+    if kind == "nnunet":
+        return own
+    return BinaryCrossEntropy(heads) if kind == "bce" else BinaryCrossEntropyAndDice(heads, own)

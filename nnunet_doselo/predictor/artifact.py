@@ -27,7 +27,7 @@ from nnunet_doselo.predictor.network import DosePredictor
 
 FILE_NAME = "dose_predictor.ts"
 FILE_NAME_3D = "dose_predictor_3d.ts"
-"""Beside the other: trainers of 2d configurations look for a predictor of slices."""
+"""Beside the other: 2d configurations are trained with a predictor of slices, 3d ones with either."""
 ENVIRONMENT_VARIABLE = "nnUNet_dose_predictor"
 _CARD = "card.json"
 
@@ -140,21 +140,24 @@ def add_sensitivity(path: Path, sensitivity: dict[str, Any]) -> Path:
     return save_predictor(network, dataclasses.replace(card, sensitivity=sensitivity), path)
 
 
-def find_predictor(preprocessed_dataset: Path) -> Path:
+def find_predictor(preprocessed_dataset: Path, dim: int = 2) -> Path:
     """The predictor that a dataset uses: the environment variable first, then the dataset's own folder.
+
+    dim: 2 for slices; with 3, for volumes, the dataset's predictor of volumes goes before that of slices.
 
     Raises
     ------
-    DoseloError: there is none, naming both places.
+    DoseloError: there is none, naming all places.
     """
     named = os.environ.get(ENVIRONMENT_VARIABLE)
-    path = Path(named) if named else preprocessed_dataset / FILE_NAME
-    if not path.is_file():
-        raise DoseloError(
-            f"no dose predictor: {ENVIRONMENT_VARIABLE} is {named or 'not set'}, and the dataset's own would be "
-            f"{preprocessed_dataset / FILE_NAME}; make one with `doselo train-predictor DATASET`, or set the variable"
-        )
-    return path
+    own = [preprocessed_dataset / name for name in ((FILE_NAME_3D, FILE_NAME) if dim == 3 else (FILE_NAME,))]
+    for path in [Path(named)] if named else own:
+        if path.is_file():
+            return path
+    raise DoseloError(
+        f"no dose predictor: {ENVIRONMENT_VARIABLE} is {named or 'not set'}, and the dataset's own would be "
+        f"{' or '.join(str(path) for path in own)}; make one with `doselo train-predictor DATASET`, or set the variable"
+    )
 
 
 def _require_device(device: torch.device | str) -> None:

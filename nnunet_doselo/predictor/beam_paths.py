@@ -22,15 +22,15 @@ def left_is_right(gantry_deg: Sequence[float]) -> bool:
     return {round(angle % 360, 3) for angle in gantry_deg} == {round(-angle % 360, 3) for angle in gantry_deg}
 
 
-def beam_paths(target: Tensor, ct: Tensor, gantry_deg: Tensor, pixel_y_mm: float, pixel_x_mm: float) -> Tensor:
+def beam_paths(target: Tensor, ct: Tensor, gantry_deg: list[float], pixel_y_mm: float, pixel_x_mm: float) -> Tensor:
     """Mean over the beams of the highest prescribed dose on each ray, weakened by the depth of the voxel on it.
 
     Parameters
     ----------
     target: (B, 1, *S) prescribed dose / Rx; the gradient goes to the highest voxel on each ray.
     ct: (B, 1, *S) HU. Without gradient.
-    gantry_deg: (N,) IEC 61217 angles, N > 0, of a supine patient, head first: 0 from anterior, 90 from the patient's
-        left, which is where x grows to.
+    gantry_deg: IEC 61217 angles of a supine patient, head first: 0 from anterior, 90 from the patient's left, which is
+        where x grows to.
 
     S is (Y, X) or (Z, Y, X), every slice for itself. Returns (B, 1, *S) float32 (or double), in [0, 1]; 0 where no ray
     through the target runs.
@@ -40,10 +40,9 @@ def beam_paths(target: Tensor, ct: Tensor, gantry_deg: Tensor, pixel_y_mm: float
     prescribed = target.to(dtype).reshape(planes)
     density = (ct.detach().to(dtype) / 1000.0 + 1.0).clamp(min=0.0).reshape(planes)
     paths = torch.zeros_like(prescribed)
-    for beam in range(gantry_deg.shape[0]):
-        angle = float(gantry_deg[beam]) * math.pi / 180.0
-        paths = paths + _one_beam(prescribed, density, angle, pixel_y_mm, pixel_x_mm)
-    return (paths / max(1, gantry_deg.shape[0])).reshape(target.shape)
+    for angle in gantry_deg:
+        paths = paths + _one_beam(prescribed, density, angle * math.pi / 180.0, pixel_y_mm, pixel_x_mm)
+    return (paths / max(1, len(gantry_deg))).reshape(target.shape)
 
 
 def _one_beam(

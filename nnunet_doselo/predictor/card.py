@@ -9,13 +9,14 @@ from typing import Any
 
 from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.guidance import DoseGuidance
+from nnunet_doselo.predictor.field_edge import FieldEdge
 from nnunet_doselo.predictor.network import NetworkSettings
 
 FORMAT_VERSION = 1
 AXIAL_2D, VOLUME_3D = "axial 2d", "3d"
 AXES = {2: AXIAL_2D, 3: VOLUME_3D}
 """What a card says of a network with so many dimensions."""
-TUPLES = ("spacing_mm", "hu_window", "first", "second", "gantry_deg")
+TUPLES = ("spacing_mm", "hu_window", "first", "second", "gantry_deg", "field_edge_mm")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class PredictorCard:
     axes: "axial 2d", dose of a slice from that slice alone, or "3d", dose of a volume.
     spacing_mm: of the voxels that it was trained on, (y, x) or (z, y, x).
     gantry_deg: of the beams whose paths the network sees; empty for a network that sees none.
+    field_edge_mm: margin and penumbra along z of `predictor.field_edge`; None for volumes, or where it helped nothing.
     sensitivity: None until `doselo sensitivity` has measured it; `predictor.trust` says what it holds.
     """
 
@@ -40,6 +42,7 @@ class PredictorCard:
     sensitivity: dict[str, Any] | None = None
     axes: str = AXIAL_2D
     gantry_deg: tuple[float, ...] = ()
+    field_edge_mm: tuple[float, float] | None = None
     format_version: int = FORMAT_VERSION
     licence: str = "the weights carry the licence of the data they were trained on; not a medical device"
 
@@ -51,6 +54,10 @@ class PredictorCard:
     @property
     def guidance(self) -> DoseGuidance:
         return DoseGuidance(self.target_gy, self.oars, self.gantry_deg)
+
+    @property
+    def field_edge(self) -> FieldEdge | None:
+        return FieldEdge(*self.field_edge_mm) if self.field_edge_mm else None
 
     @property
     def network_settings(self) -> NetworkSettings:
@@ -83,7 +90,9 @@ class PredictorCard:
                 "export it again with `doselo train-predictor --resume`, or install the version that wrote it"
             )
         try:
-            fields: dict[str, Any] = {key: tuple(value) if key in TUPLES else value for key, value in content.items()}
+            fields: dict[str, Any] = {
+                key: tuple(value) if key in TUPLES and value is not None else value for key, value in content.items()
+            }
             card = cls(**fields)
         except TypeError as error:
             raise DoseloError(f"{where}: its card is damaged ({error})") from error

@@ -126,7 +126,7 @@ class DosePredictor(nn.Module):
     """Target, organs and CT to dose in Gy: the contract of the artifact, everything a caller could get wrong inside."""
 
     organ_labels: Tensor
-    gantry_deg: Tensor
+    gantry_deg: list[float]
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -134,8 +134,8 @@ class DosePredictor(nn.Module):
         self.prescription_gy = float(settings.prescription_gy)
         self.hu_low, self.hu_high = float(settings.hu_window[0]), float(settings.hu_window[1])
         self.register_buffer("organ_labels", torch.tensor(settings.organ_labels), persistent=False)
-        self.register_buffer("gantry_deg", torch.tensor(settings.gantry_deg, dtype=torch.float64), persistent=False)
-        self.with_beams = len(settings.gantry_deg) > 0
+        self.gantry_deg = [float(angle) for angle in settings.gantry_deg]
+        self.with_beams = len(self.gantry_deg) > 0
         self.pixel_y_mm, self.pixel_x_mm = (float(mm) for mm in settings.pixel_mm)
         self.dim, self.margin = settings.dim, MARGIN_VOXELS
         channels_in = 2 + len(settings.organ_labels) + int(self.with_beams)

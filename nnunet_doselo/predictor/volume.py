@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from nnunet_doselo.predictor.artifact import FrozenPredictor
+from nnunet_doselo.predictor.field_edge import FieldEdge, beyond_slices
+from nnunet_doselo.predictor.inputs import near_body
+from nnunet_doselo.predictor.network import MARGIN_VOXELS
 from nnunet_doselo.predictor.resampling import resample_dose, resample_inputs, size_on
 from nnunet_doselo.predictor.slabs import Predictor, predict_in_slabs
 
@@ -23,7 +26,7 @@ def predict_volume(
     spacing_mm: Sequence[float],
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
-    """Predicted dose in Gy, never negative.
+    """Predicted dose in Gy, never negative; of slices with what they pass on to their neighbours (`field_edge`).
 
     Parameters
     ----------
@@ -45,7 +48,15 @@ def predict_volume(
         rows = slice(start, start + SLICES_A_BATCH)
         batch = [_tensor(image[rows], device) for image in images]
         dose_gy[rows] = _dose(predict, batch, size)[:, 0].clamp_min(0).cpu().numpy()
-    return dose_gy.reshape(ct_hu.shape)
+    return _with_field_edges(dose_gy.reshape(ct_hu.shape), ct_hu, spacing_mm[0], predictor.card.field_edge)
+
+
+def _with_field_edges(dose_gy: np.ndarray, ct_hu: np.ndarray, slice_mm: float, edge: FieldEdge | None) -> np.ndarray:
+    """Dose that ends in the air above a shoulder is none: the network's own limits hold here too."""
+    if edge is None:
+        return dose_gy
+    near = near_body(torch.from_numpy(np.ascontiguousarray(ct_hu)), MARGIN_VOXELS)
+    return (beyond_slices(torch.from_numpy(dose_gy), slice_mm, edge) * near).numpy()
 
 
 def _dose(predict: Predictor, batch: Sequence[Tensor], size: Sequence[int]) -> Tensor:

@@ -22,6 +22,24 @@ def pipeline(patch: int = SIZE):
     )
 
 
+def pipeline_3d(*, dummy_2d: bool):
+    """The same for volumes; with anisotropic voxels nnU-Net turns and scales slices alone ("dummy 2d")."""
+    return with_context(
+        nnUNetTrainer.get_training_transforms(
+            (8, 32, 32), (-np.pi, np.pi), [[1.0] * 3, [1.0, 0.5, 0.5]], (0, 1, 2), dummy_2d, use_mask_for_norm=[False]
+        )
+    )
+
+
+def marked_volume() -> dict[str, torch.Tensor]:
+    """As `marked_sample`, a block in a volume."""
+    blob = torch.zeros(1, 8, 32, 32, dtype=torch.bool)
+    blob[0, 1:5, 6:16, 5:13] = True
+    ct = torch.where(blob, BRIGHT_HU, 0.0) - AIR_HU
+    segmentation = torch.cat([blob * TARGET, blob * ORGAN]).to(torch.int16)
+    return {"image": torch.cat([torch.where(blob, 1000.0, 0.0), ct]), "segmentation": segmentation}
+
+
 def marked_sample(size: int = SIZE) -> dict[str, torch.Tensor]:
     """A blob away from the centre, of one shape, in image, CT (offset as it travels), target and organs."""
     blob = torch.zeros(1, size, size, dtype=torch.bool)
@@ -52,6 +70,24 @@ def test_the_mark_stays_in_one_place(seed: int) -> None:
     assert torch.equal(oars == ORGAN, blob)
     assert overlap(ct > BRIGHT_HU / 2, blob) > 0.9
     assert overlap(image > (image.min() + image.max()) / 2, blob) > 0.8
+
+
+@pytest.mark.parametrize("dummy_2d", [True, False])
+def test_the_mark_stays_in_one_place_in_volumes(dummy_2d: bool) -> None:
+    places, transforms = set(), pipeline_3d(dummy_2d=dummy_2d)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 (nnU-Net's transforms use the global generator)
+        result = transforms(**marked_volume())
+        image, oars, ct = split_batch(result["image"][None])
+        blob = result["segmentation"][0][None] == TARGET
+        assert image.shape == oars.shape == ct.shape == (1, 1, 8, 32, 32)
+        assert torch.equal(oars == ORGAN, blob)
+        assert overlap(ct > BRIGHT_HU / 2, blob) > 0.85
+        slices = blob.any(dim=4).any(dim=3).sum().item()
+        assert slices == 4 or not dummy_2d
+        places.add(tuple(torch.nonzero(blob[0, 0]).float().mean(0).round().tolist()))
+    assert len(places) > 5
 
 
 def test_the_mark_does_move() -> None:

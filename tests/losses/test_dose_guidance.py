@@ -143,6 +143,7 @@ def test_a_coarser_predictor_sees_the_same_target() -> None:
         seen["size"], seen["volume"] = tuple(target.shape[2:]), target.sum().item()
         return RX * target
 
-    DoseSegmentationLoss(record, Heads((1.0,)), RX, (2.0, 2.0), (4.0, 4.0))(logits_of(square()), square(), *context())
+    loss = DoseSegmentationLoss(record, Heads((1.0,)), RX, (2.0, 2.0), (4.0, 4.0), agree_to=None)
+    loss(logits_of(square()), square(), *context())
     assert seen["size"] == (16, 16)
     assert seen["volume"] == pytest.approx(64 / 4)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nnunet_doselo.losses.heads import Heads
-from nnunet_doselo.losses.voxel import BinaryCrossEntropy
+from nnunet_doselo.losses.voxel import BinaryCrossEntropy, make_voxel_loss
 
 
 def test_undecided_network_pays_ln_2() -> None:
@@ -41,3 +41,20 @@ def test_ignored_voxels_cost_nothing() -> None:
 def test_a_batch_that_is_all_ignored_costs_zero() -> None:
     loss = BinaryCrossEntropy(Heads((1.0,), ignore_label=2))
     assert loss(torch.randn(1, 2, 2, 2), torch.full((1, 1, 2, 2), 2)).item() == 0.0
+
+
+class DiceOfNnunet(torch.nn.Module):
+    """Stands for nnU-Net's compound: 100 of cross-entropy times its weight, and -0.25 of Dice."""
+
+    weight_ce = 1
+
+    def forward(self, output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        return torch.tensor(100.0 * self.weight_ce - 0.25)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("nnunet", 99.75), ("bce", math.log(2)), ("bce_dice", math.log(2) - 0.25)]
+)
+def test_the_voxel_loss_is_the_one_of_its_kind(kind, expected: float) -> None:
+    loss = make_voxel_loss(kind, DiceOfNnunet(), Heads((1.0,)))
+    assert loss(torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4)).item() == pytest.approx(expected)

@@ -22,8 +22,8 @@ def square(*, size: tuple[int, int] = (41, 41), half: int = 4) -> Tensor:
     return target
 
 
-def angles(*degrees: float) -> Tensor:
-    return torch.tensor(degrees, dtype=torch.float64)
+def angles(*degrees: float) -> list[float]:
+    return list(degrees)
 
 
 @pytest.mark.parametrize(

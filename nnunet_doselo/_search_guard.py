@@ -1,0 +1,8 @@
+"""Speaks where `nnUNet_extTrainer` names too high a folder: of the package's modules nnU-Net imports this one first.
+
+Its name sorts before theirs. Nothing else imports it.
+"""
+
+from nnunet_doselo.trainer_folder import refuse_search_of_everything
+
+refuse_search_of_everything()
