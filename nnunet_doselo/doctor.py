@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.trainer_folder import (
     SET_IT,
     TRAINER_VARIABLE,
@@ -21,7 +23,8 @@ from nnunet_doselo.trainer_folder import (
 )
 from nnunet_doselo.versions import version_of
 
-FOLDER_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+PREPROCESSED = "nnUNet_preprocessed"
+FOLDER_VARIABLES = ("nnUNet_raw", PREPROCESSED, "nnUNet_results")
 PREDICTOR_VARIABLE = "nnUNet_dose_predictor"
 TRAINER = "nnUNetTrainerDOSELO"
 SEARCH_SECONDS = 300
@@ -131,8 +134,31 @@ def _predictor() -> Check:
     name = f"dose predictor ({PREDICTOR_VARIABLE})"
     value = os.environ.get(PREDICTOR_VARIABLE)
     if not value:
-        return Check(name, True, "not set: each dataset's own is used, nnUNet_preprocessed/DATASET/dose_predictor.ts")
+        return Check(name, True, f"not set: each dataset's own is used, {_own_predictors()}")
     if Path(value).is_file():
         return Check(name, True, value)
     fix = f"unset {PREDICTOR_VARIABLE}, or set it to a file that `doselo train-predictor` wrote"
     return Check(name, False, f"{value}: no such file", fix)
+
+
+def _own_predictors() -> str:
+    """Where they would lie, and which preprocessed datasets have one, by kind of configuration."""
+    from nnunet_doselo.predictor.artifact import FILE_NAME, FILE_NAME_3D
+
+    where = f"nnUNet_preprocessed/DATASET/{FILE_NAME}, in 3d rather {FILE_NAME_3D}"
+    root = os.environ.get(PREPROCESSED)
+    folders = sorted(Path(root).glob("Dataset*")) if root else []
+    used = {folder.name: _used_in(folder) for folder in folders}
+    found = [f"{name}: {', '.join(files)}" for name, files in used.items() if files]
+    return "; ".join([where, *found])
+
+
+def _used_in(folder: Path) -> list[str]:
+    """The predictors that a dataset's configurations are trained with; a 2d one cannot use that of volumes."""
+    from nnunet_doselo.predictor.artifact import find_predictor
+
+    used = []
+    for dim in (2, 3):
+        with suppress(DoseloError):
+            used.append(f"{dim}d {find_predictor(folder, dim).name}")
+    return used

@@ -157,6 +157,30 @@ def test_a_predictor_that_is_named_must_be_there(tmp_path: Path, monkeypatch: py
     assert only("nnUNet_dose_predictor").ok
 
 
+def test_each_datasets_own_predictors_are_told_by_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = "nnUNet_preprocessed/DATASET/dose_predictor.ts, in 3d rather dose_predictor_3d.ts"
+    assert only("nnUNet_dose_predictor").found.endswith(where)
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    for folder, names in {
+        "Dataset001_None": [],
+        "Dataset002_Both": ["dose_predictor.ts", "dose_predictor_3d.ts"],
+        "Dataset003_Slices": ["dose_predictor.ts"],
+        "Dataset004_Volumes": ["dose_predictor_3d.ts"],
+    }.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    check = only("nnUNet_dose_predictor")
+    assert check.ok
+    assert check.found.split("; ")[1:] == [
+        "Dataset002_Both: 2d dose_predictor.ts, 3d dose_predictor_3d.ts",
+        "Dataset003_Slices: 2d dose_predictor.ts, 3d dose_predictor.ts",
+        "Dataset004_Volumes: 3d dose_predictor_3d.ts",
+    ]
+
+
 def test_a_gpu_is_named_and_a_drivers_complaint_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

@@ -24,7 +24,7 @@ def train_predictor(
     preset: Annotated[
         str, typer.Option(help="small, default or large: epochs, batch, width and patch; options given win.")
     ] = "default",
-    dim: Annotated[int, typer.Option(help="2: of axial slices, as the trainers need it. 3: of volumes.")] = 2,
+    dim: Annotated[int, typer.Option(help="2: of axial slices, for every trainer. 3: of volumes, for 3d.")] = 2,
     epochs: Annotated[
         int | None, typer.Option(help="Epochs at most, 200 by default; stops early when validation stands still.")
     ] = None,

@@ -11,7 +11,11 @@ from nnunet_doselo.predictor.inputs import at_least_single
 
 
 def binary_cross_entropy(logits: Foreground, truth: Foreground, valid: Valid) -> Float[Tensor, ""]:
-    """Mean over foreground channels and valid voxels; 0 where every voxel is ignored."""
+    """Mean over foreground channels and valid voxels; 0 where every voxel is ignored.
+
+    Where processes share a batch, each takes the mean over its own valid voxels, as in nnU-Net's cross-entropy: with an
+    ignore label that is not quite the mean over the whole batch.
+    """
     logits = at_least_single(logits)
     each = F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), reduction="none")
     return (each * valid).sum() / (valid.sum() * logits.shape[1]).clamp_min(1)
