@@ -51,7 +51,7 @@ class TrainingSettings:
     precision: str = "auto"
     spacing_mm: tuple[float, ...] | None = None
     error: str = "l1"
-    dvh_weight: float = 0.0
+    dvh_weight: float = 0.5
     soft_masks: float = 0.2
     dim: int = 2
     patch_voxels: int = 96**3

@@ -48,7 +48,7 @@ def train_predictor(
     patience: Annotated[int, typer.Option(help="Epochs without progress before stopping.")] = 50,
     precision: Annotated[str, typer.Option(help="auto, 32-true, 16-mixed or bf16-mixed.")] = "auto",
     error: Annotated[str, typer.Option(help="What is minimised: l1 or l2.")] = "l1",
-    dvh_weight: Annotated[float, typer.Option(help="Weight of the area between dose-volume histograms.")] = 0.0,
+    dvh_weight: Annotated[float, typer.Option(help="Weight of the area between dose-volume histograms.")] = 0.5,
     soft_masks: Annotated[float, typer.Option(help="Share of training targets that are blurred.")] = 0.2,
     beams: Annotated[
         bool, typer.Option(help="Show the network the beams' paths, if dataset.json says their gantry_deg.")
@@ -99,8 +99,8 @@ def train_predictor(
     workers = processes or default_processes()
     artifact = train(plan, output, preprocessed, processes=workers, resume=resume, devices=devices, num_nodes=num_nodes)
     console.print(f"{artifact}\nvalidation: {output / 'validation.csv'}, pictures beside it")
-    trainer = f"nnUNetv2_train {dataset} 2d 0 -tr nnUNetTrainerDOSELO"
-    console.print(f"next: {trainer if dim == 2 else f'doselo evaluate-predictor {dataset} --predictor {artifact}'}")
+    configuration = "2d" if dim == 2 else "3d_fullres"
+    console.print(f"next: nnUNetv2_train {dataset} {configuration} 0 -tr nnUNetTrainerDOSELO")
 
 
 @clear_errors
