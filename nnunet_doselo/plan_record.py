@@ -14,6 +14,7 @@ from nnunet_doselo.planning.interface import Beams, Plan
 ENGINE_NAMES = {
     "fluence": "the built-in planner (engine fluence: fluence optimisation, not a deliverable plan)",
     "pydosert": "PyDoseRT (engine pydosert: fluence optimisation, not a deliverable plan)",
+    "tps": "a treatment planning system (RTDOSE, imported with `doselo import-dose`)",
 }
 
 
@@ -21,6 +22,7 @@ ENGINE_NAMES = {
 class PlanRecord:
     """One JSON file a dose, written after the dose.
 
+    engine: one of `ENGINE_NAMES`; of an imported dose ("tps") isocentre, beams and iterations are not known and empty.
     isocentre_mm: (z, y, x) from the centre of voxel 0.
     gantry_deg, bixel_mm: as in `planning.interface.Beams`.
     inputs: everything that decided the dose: SHA-256 of label map, CT and organs, prescribed doses, engine, what was
@@ -58,8 +60,8 @@ class PlanRecord:
         return Beams(tuple(self.gantry_deg), self.bixel_mm)
 
     @property
-    def labels_sha256(self) -> str:
-        """Of the label map that was planned."""
+    def labels_sha256(self) -> str | None:
+        """Of the label map that was planned; None for an imported dose of which that is not known."""
         return self.inputs["labels_sha256"]
 
     @property
@@ -69,7 +71,9 @@ class PlanRecord:
         return [*self.notes, *early]
 
     def require_labels(self, labels: Path, where: Path) -> None:
-        """Raises DoseloError unless the dose was planned on exactly this label map."""
+        """Raises DoseloError unless the dose was planned on exactly this label map, as far as that is known."""
+        if self.labels_sha256 is None:
+            return
         found = sha256_of(labels)
         if found != self.labels_sha256:
             raise DoseloError(

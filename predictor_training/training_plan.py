@@ -16,6 +16,9 @@ from .cache import median_spacing, training_cases
 from .samples import TargetCodes
 from .training_settings import TrainingSettings, precision
 
+FINEST_MM = 2.0
+"""Planning systems compute doses on 2 to 3 mm; on finer voxels a predictor only makes each training step dearer."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -57,7 +60,7 @@ def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> Plan:
     cases = training_cases(dataset)
     training, validation = _split(cases, settings)
     values = label_values(dataset)
-    spacing_mm = settings.spacing_mm or median_spacing(dataset, cases, settings.dim)
+    spacing_mm = settings.spacing_mm or working_spacing(median_spacing(dataset, cases, settings.dim))
     network = NetworkSettings(
         tuple(guidance.organ_labels),
         guidance.prescription_gy,
@@ -74,6 +77,11 @@ def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> Plan:
         network.scaled(settings.width),
         TargetCodes.from_labels(values, guidance.target_fraction(values)),
     )
+
+
+def working_spacing(median_mm: tuple[float, ...]) -> tuple[float, ...]:
+    """Of a predictor whose spacing nobody chose: the dataset's median, along each axis at least `FINEST_MM`."""
+    return tuple(max(FINEST_MM, spacing) for spacing in median_mm)
 
 
 def _split(cases: list[str], settings: TrainingSettings) -> tuple[list[str], list[str]]:

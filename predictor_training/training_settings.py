@@ -35,7 +35,7 @@ class TrainingSettings:
     """Written beside a run's checkpoints, and compared when it is resumed.
 
     dim: 2 for axial slices, 3 for volumes.
-    spacing_mm: (y, x) or (z, y, x), as `dim` says; None for the dataset's median.
+    spacing_mm: (y, x) or (z, y, x), as `dim` says; None for the dataset's median, where that is finer than 2 mm: 2 mm.
     beams: whether the network sees the paths of the beams, if the dataset says where they are.
     patch_voxels: of a 3D patch at most; a patch of slices always holds the largest one.
     """

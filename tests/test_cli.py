@@ -19,8 +19,8 @@ from nnunet_doselo.doctor import Check
 from nnunet_doselo.predictor.artifact import save_predictor
 
 COMMANDS = ["env", "doctor", "verify", "preprocess", "train-predictor", "plan", "evaluate", "export-stock", "convert"]
-COMMANDS += ["evaluate-predictor", "predict-dose", "trainers"]
-CONVERTERS = ["openkbp", "channels"]
+COMMANDS += ["evaluate-predictor", "predict-dose", "trainers", "export-rtstruct", "import-dose"]
+CONVERTERS = ["dicom", "nifti", "starter", "openkbp", "channels"]
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 DATASET = "Dataset501_Head"
 
@@ -178,16 +178,16 @@ def test_plans_are_made_and_evaluated_without_a_predictor(root: Path, monkeypatc
     labels = root / "nnUNet_raw" / DATASET / "labelsTs"
     assert said.splitlines() == [
         "planned: 1 of 1 cases planned, 0 were current",
-        f"next: doselo evaluate 501 {labels} --split Ts --doses planned",
+        f"next: doselo evaluate 501 {labels} --split Ts --dose-from planned",
     ]
-    said, _ = doselo("evaluate", "501", str(labels), "-o", "out", "--doses", "planned")
+    said, _ = doselo("evaluate", "501", str(labels), "-o", "out", "--dose-from", "planned")
     assert "dose: the built-in planner (engine fluence: fluence optimisation, not a deliverable plan)" in said
 
 
-@pytest.mark.parametrize("options", [["--doses", "a", "--predictor", "b"], ["--reference-doses", "a"]])
+@pytest.mark.parametrize("options", [["--dose-from", "a", "--predictor", "b"], ["--reference-doses", "a"]])
 def test_evaluate_takes_doses_from_one_source(root: Path, options: list[str]) -> None:
     _, errors = doselo("evaluate", "501", ".", *options, status=1)
-    assert "doses come from --doses (and --reference-doses), or from --predictor" in errors
+    assert "doses come from --dose-from FOLDER (and --reference-doses), or from --predictor" in errors
 
 
 def test_env_prints_one_line_for_the_shell() -> None:

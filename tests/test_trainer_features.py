@@ -37,6 +37,7 @@ BY_HAND = {
     REGIONS_IGNORE.name: ByHand([0.8, 1.0], regions=True, ignored=3),
 }
 COMPILE = torch.compile
+COMPILED_FOR_THE_MACHINE = "compiled for the machine"
 AXIAL_2D, AXIAL_3D = (0, 1), (0, 1, 2)
 
 
@@ -44,7 +45,7 @@ AXIAL_2D, AXIAL_3D = (0, 1), (0, 1, 2)
 class Feature:
     """axial: the patch's axes that hold (z), y and x; volume: the predictor takes volumes.
 
-    compiled: with `torch.compile` as nnU-Net does it on GPUs, but traced only: its compiler takes minutes on a CPU.
+    compiled: with `torch.compile` as nnU-Net does it on GPUs, by that backend; "eager" traces only, which is quick.
     """
 
     planned: Planned = PLAIN
@@ -55,7 +56,7 @@ class Feature:
     plans: str = "nnUNetPlans"
     fold: int | str = 0
     deep_supervision: bool = True
-    compiled: bool = False
+    compiled: str = ""
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -93,7 +94,8 @@ FEATURES = {
     "lambda 0.1": Feature(trainer="nnUNetTrainerDOSELO_lambda0p1"),
     "decisions 2d": Feature(REGIONS, trainer="nnUNetTrainerDOSELO_straightthrough"),
     "decisions 3d": Feature(THREE, "3d_fullres", volume=True, trainer="nnUNetTrainerDOSELO_straightthrough"),
-    "compiled": Feature(REGIONS_IGNORE, compiled=True),
+    "compiled": Feature(REGIONS_IGNORE, compiled="eager"),
+    COMPILED_FOR_THE_MACHINE: Feature(REGIONS_IGNORE, compiled="inductor"),
     "fold all": Feature(fold="all"),
     "a fold that the custom split lacks": Feature(fold=3),
 }
@@ -131,7 +133,7 @@ def make_trainer(root: Path, feature: Feature, monkeypatch: pytest.MonkeyPatch) 
     trainer.enable_deep_supervision = feature.deep_supervision
     if feature.compiled:
         monkeypatch.setattr(trainer, "_do_i_compile", lambda: True)
-        monkeypatch.setattr(torch, "compile", partial(COMPILE, backend="eager"))
+        monkeypatch.setattr(torch, "compile", partial(COMPILE, backend=feature.compiled))
     spacing_mm = [trainer.configuration_manager.spacing[axis] for axis in feature.axes]
     file = folder / f"{feature.configuration}_{feature.plans}_{feature.volume}.ts"
     if not file.exists():
@@ -185,7 +187,9 @@ def require_right_step(trainer: Any, feature: Feature) -> None:
     assert dose > 0
 
 
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n == COMPILED_FOR_THE_MACHINE else []) for n in FEATURES]
+)
 def test_two_steps_with_the_right_loss_and_resumed(root: Path, name: str, tmp_path: Path, monkeypatch) -> None:
     feature = FEATURES[name]
     trainer = make_trainer(root, feature, monkeypatch)

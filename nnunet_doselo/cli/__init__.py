@@ -2,7 +2,7 @@
 
 import typer
 
-from . import data, predictor, results, setup, training
+from . import clinical, data, nifti, planning_systems, predictor, results, setup, training
 
 app = typer.Typer(
     name="doselo",
@@ -29,8 +29,16 @@ for name, command in {
     "plan": results.plan,
     "evaluate": results.evaluate,
     "export-stock": results.export_stock,
+    "export-rtstruct": planning_systems.export_rtstruct,
+    "import-dose": planning_systems.import_dose,
 }.items():
     app.command(name)(command)
-for name, command in {"openkbp": data.convert_openkbp, "channels": data.convert_channels}.items():
+for name, command in {
+    "dicom": clinical.convert_dicom,
+    "nifti": nifti.convert_nifti,
+    "starter": nifti.starter,
+    "openkbp": data.convert_openkbp,
+    "channels": data.convert_channels,
+}.items():
     convert.command(name)(command)
 app.add_typer(convert, name="convert")

@@ -18,6 +18,8 @@ from .shared import (
     plain,
 )
 
+PREDICTOR = "predictor"
+
 
 @clear_errors
 def plan(
@@ -49,7 +51,7 @@ def plan(
     new = sum(planned.new for planned in done)
     console.print(f"{output}: {new} of {len(done)} cases planned, {len(done) - new} were current")
     contours = labels or extended.folder / f"labels{split}"
-    console.print(f"next: doselo evaluate {dataset} {contours} --split {split} --doses {output}")
+    console.print(f"next: doselo evaluate {dataset} {contours} --split {split} --dose-from {output}")
 
 
 @clear_errors
@@ -60,12 +62,13 @@ def evaluate(
         "evaluation"
     ),
     split: Annotated[str, typer.Option(help="Ts, or Tr for a fold's validation folder.")] = "Ts",
-    doses: Annotated[
-        Path | None,
+    dose_from: Annotated[
+        str,
         typer.Option(
-            help="Folder of the contours' doses, from `doselo plan` for instance; no predictor is asked then."
+            help="The word predictor, or a folder of the contours' doses from `doselo plan` or `doselo import-dose`.",
+            metavar="predictor|FOLDER",
         ),
-    ] = None,
+    ] = PREDICTOR,
     reference_doses: Annotated[
         Path | None, typer.Option(help="Folder of the reference contours' doses (default: the dataset's).")
     ] = None,
@@ -82,8 +85,11 @@ def evaluate(
     from nnunet_doselo.dose_sources import PlannedDoses
 
     extended = raw_dataset(dataset)
+    doses = None if dose_from == PREDICTOR else Path(dose_from)
     if (doses and predictor) or (reference_doses and not doses):
-        raise DoseloError("doses come from --doses (and --reference-doses), or from --predictor; give one of the two")
+        raise DoseloError(
+            "doses come from --dose-from FOLDER (and --reference-doses), or from --predictor; give one of the two"
+        )
     source = PlannedDoses(extended, doses, reference_doses, split) if doses else _predicted(extended, predictor, device)
     rows = cohort.evaluate(extended, predictions, source, output, split=split, all_pictures=all_pictures)
     _print_scores(rows)

@@ -42,7 +42,9 @@ def train_predictor(
     ] = None,
     spacing: Annotated[
         float,
-        typer.Option(help="Spacing in mm the predictor works at, in-plane or of all axes (0: the dataset's median)."),
+        typer.Option(
+            help="Spacing in mm the predictor works at, in-plane or of all axes (0: the dataset's median, at least 2)."
+        ),
     ] = 0.0,
     validation_fraction: Annotated[float, typer.Option(help="Share of cases kept for validation.")] = 0.1,
     patience: Annotated[int, typer.Option(help="Epochs without progress before stopping.")] = 50,

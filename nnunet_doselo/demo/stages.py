@@ -148,7 +148,7 @@ def _references(cores: str) -> Stage:
         "the true contours of the held-out patients planned again: what planning alone adds to every difference",
         (
             ("doselo", "plan", number, "--out", "plans/reference", "-np", cores),
-            ("doselo", "evaluate", number, labels, "--doses", "plans/reference", "-o", scores),
+            ("doselo", "evaluate", number, labels, "--dose-from", "plans/reference", "-o", scores),
         ),
         (scores,),
         resumable=True,
@@ -179,7 +179,7 @@ def _trainer(trainer: Trainer, settings: DemoSettings, cores: str) -> list[Stage
                     *("doselo", "plan", number, "--labels", predictions, "--out", plans),
                     *("--like", "plans/reference", "-np", cores),
                 ),
-                ("doselo", "evaluate", number, predictions, "--doses", plans, "-o", scores, "--all-pictures"),
+                ("doselo", "evaluate", number, predictions, "--dose-from", plans, "-o", scores, "--all-pictures"),
             ),
             (predictions, plans, scores),
         ),

@@ -20,7 +20,7 @@ from nnunet_doselo.hashing import sha256_of
 from nnunet_doselo.predictor.artifact import load_network, load_predictor
 from nnunet_doselo.predictor_training import train
 from nnunet_doselo.predictor_training.module import DosePredictorModule
-from nnunet_doselo.predictor_training.training_plan import Plan, make_plan
+from nnunet_doselo.predictor_training.training_plan import Plan, make_plan, working_spacing
 from nnunet_doselo.predictor_training.training_settings import TrainingSettings
 
 TINY = TrainingSettings(epochs=2, iterations_per_epoch=3, batch_size=2, width=1e-3, precision="32-true")
@@ -235,6 +235,11 @@ def test_settings_out_of_range_are_refused(plan: Plan, wrong: dict[str, Any]) ->
         make_plan(plan.dataset, dataclasses.replace(TINY, **wrong))
     with pytest.raises(DoseloError, match="spacing must be positive"):
         make_plan(plan.dataset, dataclasses.replace(TINY, spacing_mm=(-1.0, 3.0)))
+
+
+def test_fine_voxels_are_predicted_on_two_millimetres() -> None:
+    assert working_spacing((0.9766, 0.9766)) == (2.0, 2.0)
+    assert working_spacing((2.5, 1.0, 3.9)) == (2.5, 2.0, 3.9)
 
 
 def test_one_complete_case_is_not_enough(plan: Plan, tmp_path: Path) -> None:
