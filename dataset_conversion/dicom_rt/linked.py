@@ -104,7 +104,7 @@ class _Chain:
 def registration_between(files: Sequence[Path], moving_frame: str, fixed_frame: str) -> sitk.Transform | None:
     """The transform of `link_between` alone."""
     link = link_between(files, moving_frame, fixed_frame)
-    return link and link.transform
+    return link.transform if link else None
 
 
 def link_between(files: Sequence[Path], moving_frame: str, fixed_frame: str) -> Link | None:

@@ -34,7 +34,7 @@ def read_patient(chosen: Chosen, name_map: NameMap) -> PatientImages:
     masks, notes = _masks(chosen, name_map, grid_of(ct))
     images, alignment = {}, {}
     for channel, series in chosen.images.items():
-        aligned, said = _aligned(chosen, ct, series)
+        aligned, said = _aligned(chosen, ct, channel, series)
         images[channel] = aligned.image
         alignment[channel] = {"how": aligned.how, **aligned.quality}
         notes += [f"{channel}: {note}" for note in said]
@@ -93,9 +93,13 @@ def _wanted(structure_set: StructureSet, name_map: NameMap, file: Path) -> dict[
     return {name: by_name[own] for name, own in matched.by_tg263.items()}
 
 
-def _aligned(chosen: Chosen, ct: sitk.Image, series: Series) -> tuple[Aligned, tuple[str, ...]]:
+def _aligned(chosen: Chosen, ct: sitk.Image, channel: str, series: Series) -> tuple[Aligned, tuple[str, ...]]:
     same_frame = bool(series.frame) and series.frame == chosen.ct.frame
     known = series.frame and chosen.ct.frame and not same_frame
     link = link_between(chosen.registrations, series.frame, chosen.ct.frame) if known else None
-    aligned = align(ct, read_series(series.files), link and link.transform, same_frame)
+    moving = read_series(series.files)
+    try:
+        aligned = align(ct, moving, link.transform if link else None, same_frame)
+    except DoseloError as error:
+        raise DoseloError(f"{channel}, {series.files[0].parent}: {error}") from None
     return aligned, link.notes if link else ()

@@ -1,7 +1,9 @@
 """Headers become patients, and of a patient's objects the right ones are chosen, for reasons that are told."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +17,11 @@ CHANNELS = {"T1c": [r"t1.*(gd|km)", "mprage"]}
 
 def header(kind: str, name: str, **more: object) -> Header:
     """An object whose UIDs are short words; images are slices of the series they are named after."""
-    values = {"patient_id": "A", "issuer": "", "study": "study", "series": name, "instance": name, "date": "20200101"}
+    values: dict[str, Any] = {"patient_id": "A", "issuer": "", "study": "study", "date": "20200101"}
+    values |= {"series": name, "instance": name}
     if kind in ("CT", "MR", "RTDOSE"):
         values |= {"frames": frozenset({"frame"})}
-    return Header(path=Path("source", name), kind=kind, **(values | more))  # type: ignore[arg-type]
+    return Header(path=Path("source", name), kind=kind, **(values | more))
 
 
 def ct(series: str = "ct", slices: int = 3, **more: object) -> list[Header]:
@@ -44,8 +47,6 @@ def mr(series: str, description: str, slices: int = 3, **more: object) -> list[H
 
 
 def scanned(*headers: Header, unreadable: Sequence[Unreadable] = ()) -> Scan:
-    from collections import Counter
-
     return Scan(headers, tuple(unreadable), 0, Counter(), 0)
 
 
