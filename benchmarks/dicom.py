@@ -9,6 +9,7 @@ volume of each is known. Tools take turns; each run is a process of its own with
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from dicom_patient import GEOMETRY, STRUCTURES, mapping_text, truth, volumes_cc, write_patient
+from dicom_patient import GEOMETRY, mapping_text, truth, volumes_cc, write_patient
 from machine import command, hardware
 
 RIVALS = {"dcmrtstruct2nii": "dcmrtstruct2nii==5", "rt-utils": "rt-utils==1.2.7", "plastimatch": "plastimatch==1.10.0"}
@@ -28,6 +29,7 @@ NEEDED = "pydicom<3"
 """By dcmrtstruct2nii."""
 OURS = "nnunet-doselo"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+GRIDS = {"the CT's voxels": "0", "isotropic 1 mm": "1"}
 VOXEL_CC = float(np.prod(GEOMETRY.spacing_mm)) / 1000
 KILOBYTES_PER_GB = 1e6
 MASKS = Path(__file__).parent / "dicom_masks.py"
@@ -43,11 +45,13 @@ def measured(arguments: list[str], environment: Mapping[str, str]) -> dict[str, 
     return {"seconds": time.monotonic() - start, "gb": used.ru_maxrss / KILOBYTES_PER_GB}
 
 
-def converted(work: Path, round_number: int) -> dict[str, float]:
-    raw = work / f"nnUNet_raw_{round_number}"
+def converted(work: Path, spacing_mm: str) -> dict[str, float]:
+    raw = work / "nnUNet_raw"
+    shutil.rmtree(raw, ignore_errors=True)
     mapping = work / "mapping.yaml"
     mapping.write_text(mapping_text())
     asked = ["convert", "dicom", str(work / "patient"), "501", "--mapping", str(mapping), "--name", "Large", "-np", "1"]
+    asked += ["--spacing", spacing_mm]
     return measured([sys.executable, "-m", "nnunet_doselo.cli", *asked], {"nnUNet_raw": str(raw)})
 
 
@@ -98,13 +102,15 @@ def main(
     work = work.resolve()
     write_patient(work / "patient")
     tools = {OURS: sys.executable} | (with_rivals(work) if rivals else {})
-    whole = [converted(work, number) for number in range(rounds)]
+    whole: dict[str, list[dict[str, float]]] = {name: [] for name in GRIDS}
     taken: dict[str, list[dict[str, float]]] = {tool: [] for tool in tools}
     for number in range(rounds):
+        for name, spacing_mm in GRIDS.items():
+            whole[name].append(converted(work, spacing_mm))
         order = list(tools)[number % len(tools) :] + list(tools)[: number % len(tools)]
         for tool in order:
             taken[tool].append(masks(work, tool, tools[tool]))
-    result = {"convert_dicom": summary(whole), "structures": len(STRUCTURES)}
+    result = {"convert_dicom": {name: summary(runs) for name, runs in whole.items()}}
     result["masks"] = {tool: summary(taken[tool]) | agreement(work, tool) for tool in tools}
     print(json.dumps({"command": command(), "hardware": hardware(), "rounds": rounds, **result}, indent=2))
 

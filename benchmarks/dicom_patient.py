@@ -46,10 +46,14 @@ NAMES = (*UPPER, *LOWER, *(f"{organ}_{side}" for organ in PAIRED for side in "LR
 
 
 def _ellipsoids() -> dict[str, Ellipsoid]:
+    """Left organs lie at positive x, right ones at negative x."""
     generator = np.random.default_rng(0)
-    return {
-        name: Ellipsoid(tuple(generator.uniform(-80, 80, 3)), tuple(generator.uniform(12, 35, 3))) for name in NAMES
-    }
+    found = {}
+    for name in NAMES:
+        x, y, z = generator.uniform(-80, 80, 3)
+        x = {"L": abs(x), "R": -abs(x)}.get(name.rpartition("_")[2], x)
+        found[name] = Ellipsoid((x, y, z), tuple(generator.uniform(12, 35, 3)))
+    return found
 
 
 STRUCTURES = _ellipsoids()

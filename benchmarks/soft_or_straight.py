@@ -1,9 +1,9 @@
 """What trained contours cost in dose, by trainer: each is trained on some folds, its contours of the test patients are
 planned anew with the beams of the true contours' plans, and their doses compared with those.
 
-python benchmarks/soft_or_straight.py 511 work/modes --configuration 2d_small --folds 0-2 \\
-    --trainer nnUNetTrainerBCE_10epochs_200iterations --trainer nnUNetTrainerDOSELO_10epochs_200iterations \\
-    --trainer nnUNetTrainerDOSELO_straightthrough_10epochs_200iterations
+python benchmarks/soft_or_straight.py 511 work/modes --configuration 2d_small --folds 0-1 \\
+    --trainer nnUNetTrainerBCE_8epochs_120iterations --trainer nnUNetTrainerDOSELO_8epochs_120iterations \\
+    --trainer nnUNetTrainerDOSELO_soft_8epochs_120iterations
 
 A run that was stopped goes on where it was; the dataset must be planned and have a predictor.
 """

@@ -12,6 +12,7 @@ from nnunet_doselo.errors import DoseloError
 class TrainerSettings:
     """`dose_weight` is lambda, None without dose term; None elsewhere means nnU-Net's default.
 
+    `straight_through`: the predictor sees the network's decisions, and the gradient passes as if it saw probabilities.
     `voxel_loss` is nnU-Net's own, binary cross-entropy, or that and nnU-Net's soft Dice.
     """
 
@@ -19,7 +20,7 @@ class TrainerSettings:
     dose_weight: float | None = 1.0
     num_epochs: int | None = None
     iterations_per_epoch: int | None = None
-    straight_through: bool = False
+    straight_through: bool = True
     warmup_epochs: int = 0
 
     def dose_weight_in(self, epoch: int) -> float:
@@ -107,11 +108,11 @@ SUFFIXES = (
     ),
     Suffix(
         "straight_through",
-        r"(straightthrough)",
-        lambda _: True,
-        "straightthrough",
-        "the predictor sees decisions, the gradient passes as if probabilities",
-        "nnUNetTrainerDOSELO_straightthrough",
+        r"(soft)",
+        lambda _: False,
+        "soft",
+        "the predictor sees probabilities, where else it sees decisions and the gradient passes as if probabilities",
+        "nnUNetTrainerDOSELO_soft",
         of_dose_term=True,
     ),
     Suffix(

@@ -17,15 +17,15 @@ BENCHMARK = f"{DOSELO}_benchmark"
 @pytest.mark.parametrize(
     ("name", "base", "expected"),
     [
-        (DOSELO, DOSELO, TrainerSettings("bce", 1.0, None, None, False)),
-        (DICE_CE, DICE_CE, TrainerSettings("nnunet", 1.0, None, None, False)),
-        (BCE, BCE, TrainerSettings("bce", None, None, None, False)),
+        (DOSELO, DOSELO, TrainerSettings("bce", 1.0, None, None, True)),
+        (DICE_CE, DICE_CE, TrainerSettings("nnunet", 1.0, None, None, True)),
+        (BCE, BCE, TrainerSettings("bce", None, None, None, True)),
         (f"{DOSELO}_lambda0p1", DOSELO, TrainerSettings("bce", 0.1)),
         (f"{DOSELO}_lambda10", DOSELO, TrainerSettings("bce", 10.0)),
         (f"{DOSELO}_lambda0", DOSELO, TrainerSettings("bce", 0.0)),
         (f"{DOSELO}_lambda2p50_50epochs", DOSELO, TrainerSettings("bce", 2.5, 50)),
         (f"{DOSELO}_50epochs_lambda2p5", DOSELO, TrainerSettings("bce", 2.5, 50)),
-        (f"{DICE_CE}_straightthrough", DICE_CE, TrainerSettings("nnunet", 1.0, None, None, True)),
+        (f"{DICE_CE}_soft", DICE_CE, TrainerSettings("nnunet", 1.0, None, None, False)),
         (f"{DICE_CE}_lambda3_7iterations", DICE_CE, TrainerSettings("nnunet", 3.0, None, 7)),
         (f"{BCE}_100epochs_20iterations", BCE, TrainerSettings("bce", None, 100, 20)),
         (f"{STOCK}_3epochs_40iterations", STOCK, TrainerSettings("nnunet", None, 3, 40)),
@@ -76,7 +76,7 @@ def test_an_unknown_suffix_is_refused_and_the_known_ones_are_listed(suffix: str)
 
 @pytest.mark.parametrize(
     "twice",
-    ["lambda1_lambda2", "5epochs_lambda1_6epochs", "warmup1epochs_warmup2epochs", "straightthrough_straightthrough"],
+    ["lambda1_lambda2", "5epochs_lambda1_6epochs", "warmup1epochs_warmup2epochs", "soft_soft"],
 )
 def test_a_setting_is_given_once(twice: str) -> None:
     with pytest.raises(DoseloError, match=f"{twice.rpartition('_')[2]} stands twice"):
@@ -89,7 +89,7 @@ def test_a_training_has_one_epoch_and_one_iteration_at_least(none: str) -> None:
         parse_trainer_name(f"{DOSELO}_{none}")
 
 
-@pytest.mark.parametrize("suffix", ["lambda1", "lambda0", "straightthrough", "warmup3epochs"])
+@pytest.mark.parametrize("suffix", ["lambda1", "lambda0", "soft", "warmup3epochs"])
 def test_without_a_dose_term_nothing_of_it_can_be_set(suffix: str) -> None:
     for name in (BCE, PAPERS_BASELINE):
         with pytest.raises(DoseloError, match=f"trainer {name}_{suffix}: has no dose term"):

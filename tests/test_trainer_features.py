@@ -92,8 +92,8 @@ FEATURES = {
     "no deep supervision 3d": Feature(REGIONS_IGNORE, "3d_fullres", deep_supervision=False),
     "dice and cross-entropy": Feature(REGIONS, trainer="nnUNetTrainerDOSELO_DiceCE"),
     "lambda 0.1": Feature(trainer="nnUNetTrainerDOSELO_lambda0p1"),
-    "decisions 2d": Feature(REGIONS, trainer="nnUNetTrainerDOSELO_straightthrough"),
-    "decisions 3d": Feature(THREE, "3d_fullres", volume=True, trainer="nnUNetTrainerDOSELO_straightthrough"),
+    "probabilities 2d": Feature(REGIONS, trainer="nnUNetTrainerDOSELO_soft"),
+    "probabilities 3d": Feature(THREE, "3d_fullres", volume=True, trainer="nnUNetTrainerDOSELO_soft"),
     "compiled": Feature(REGIONS_IGNORE, compiled="eager"),
     COMPILED_FOR_THE_MACHINE: Feature(REGIONS_IGNORE, compiled="inductor"),
     "fold all": Feature(fold="all"),
@@ -170,7 +170,7 @@ def expected_terms(feature: Feature, batch: dict, outputs: list[np.ndarray]) -> 
     voxel = sum(w * by_hand.voxel_loss(o, t) for w, o, t in zip(weights, outputs, truths, strict=True) if w > 0)
     oars, ct_hu = data[:, -1:], data[:, -2:-1] + AIR_HU
     dim = 3 if feature.volume else 2
-    hard = feature.trainer.endswith("straightthrough")
+    hard = not feature.trainer.endswith("_soft")
     return voxel, by_hand.dose_term(outputs[0], truths[0], oars, ct_hu, feature.axes, dim, hard=hard)
 
 

@@ -11,18 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from pydicom import Dataset
 
 from nnunet_doselo.errors import DoseloError
 
-from .objects import optional, read_dataset, required
-from .registration_matrix import matrix_of
-
-DEFORMABLE = "DeformableRegistrationSequence"
-AGREEMENT_MM = 0.5
-"""Two registrations of the same frames are one if they differ by less, over a head's size."""
-HEAD_MM = 100.0
-DICOM_ROOT = "1.2.840.10008."
+from .registration_object import AGREEMENT_MM, Registration, distance_mm, read_registration
 
 
 @dataclass(frozen=True)
@@ -39,38 +31,8 @@ class Link:
 
 
 @dataclass(frozen=True)
-class _Registration:
-    """One object: the items by frame of reference. `made`: date and time of its content, never shown."""
-
-    path: Path
-    items: dict[str, list[Dataset]]
-    made: str
-    deformable: bool
-
-    def matrix(self, frame: str) -> np.ndarray:
-        """(4, 4), from `frame` to the common one.
-
-        Raises
-        ------
-        DoseloError: deformable; a matrix is missing or wrong; the frame has two matrices that differ.
-        """
-        if self.deformable:
-            raise DoseloError(
-                f"{self.path}: is a deformable registration, and only rigid and affine ones can be applied; export a "
-                "rigid one, or leave this file out to have the images registered"
-            )
-        matrices = [matrix_of(item, self.path) for item in self.items[frame]] or [np.eye(4)]
-        if any(_distance_mm(matrices[0], other) > AGREEMENT_MM for other in matrices[1:]):
-            raise DoseloError(
-                f"{self.path}: must hold one matrix for each frame of reference, found different ones for the same; "
-                "it registers single images, which is not supported: leave it out to have the images registered"
-            )
-        return matrices[0]
-
-
-@dataclass(frozen=True)
 class _Step:
-    registration: _Registration
+    registration: Registration
     start: str
     end: str
 
@@ -125,32 +87,13 @@ def link_between(files: Sequence[Path], moving_frame: str, fixed_frame: str) -> 
     """
     if moving_frame == fixed_frame:
         return None
-    registrations = [_read(path) for path in files]
+    registrations = [read_registration(path) for path in files]
     rigid = [registration for registration in registrations if not registration.deformable]
     chains = _chains(rigid, moving_frame, fixed_frame) or _chains(registrations, moving_frame, fixed_frame)
     return _link(chains) if chains else None
 
 
-def _read(path: Path) -> _Registration:
-    dataset = read_dataset(path)
-    made = "".join(str(optional(dataset, keyword, path, "")) for keyword in ("ContentDate", "ContentTime"))
-    deformable = DEFORMABLE in dataset
-    items: dict[str, list[Dataset]] = {}
-    for item in required(dataset, DEFORMABLE if deformable else "RegistrationSequence", path):
-        frame = optional(item, "SourceFrameOfReferenceUID" if deformable else "FrameOfReferenceUID", path)
-        items.setdefault(str(frame), []).append(item)
-    # the object's own frame is the common one; as a rule it has an item too
-    items.setdefault(str(optional(dataset, "FrameOfReferenceUID", path)), [])
-    patients = {frame: found for frame, found in items.items() if frame != str(None) and not _is_atlas(frame)}
-    return _Registration(path, patients, made, deformable)
-
-
-def _is_atlas(frame: str) -> bool:
-    """Well-known frames of reference (PS3.6 A-2), atlases and devices: no way from one image to another."""
-    return frame.startswith(DICOM_ROOT)
-
-
-def _chains(registrations: Sequence[_Registration], start: str, goal: str) -> list[_Chain]:
+def _chains(registrations: Sequence[Registration], start: str, goal: str) -> list[_Chain]:
     """All chains of the fewest objects; empty if there is none."""
     seen, ends = {start}, [(_Chain(()), start)]
     while ends:
@@ -166,7 +109,7 @@ def _chains(registrations: Sequence[_Registration], start: str, goal: str) -> li
     return []
 
 
-def _steps_from(frame: str, registrations: Sequence[_Registration], seen: set[str]) -> Iterator[_Step]:
+def _steps_from(frame: str, registrations: Sequence[Registration], seen: set[str]) -> Iterator[_Step]:
     for registration in registrations:
         if frame in registration.items:
             yield from (_Step(registration, frame, other) for other in registration.items if other not in seen)
@@ -175,7 +118,7 @@ def _steps_from(frame: str, registrations: Sequence[_Registration], seen: set[st
 def _link(chains: Sequence[_Chain]) -> Link:
     chosen = max(chains, key=lambda chain: chain.made)
     matrices = [chain.matrix for chain in chains]
-    apart_mm = max((_distance_mm(a, b) for a, b in combinations(matrices, 2)), default=0.0)
+    apart_mm = max((distance_mm(a, b) for a, b in combinations(matrices, 2)), default=0.0)
     notes: tuple[str, ...] = ()
     if apart_mm > AGREEMENT_MM:
         _require_a_newest(chains, chosen, apart_mm)
@@ -197,13 +140,6 @@ def _require_a_newest(chains: Sequence[_Chain], chosen: _Chain, apart_mm: float)
 
 def _names(chain: _Chain) -> str:
     return ", ".join(str(path) for path in chain.files)
-
-
-def _distance_mm(one: np.ndarray, other: np.ndarray) -> float:
-    """How far the images of a point near the origin can lie apart."""
-    corners = np.array(np.meshgrid(*[(-HEAD_MM, HEAD_MM)] * 3)).reshape(3, -1)
-    difference = (one - other) @ np.vstack([corners, np.ones(corners.shape[1])])
-    return float(np.linalg.norm(difference[:3], axis=0).max())
 
 
 def _transform(matrix: np.ndarray) -> sitk.Transform:

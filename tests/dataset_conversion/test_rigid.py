@@ -115,8 +115,11 @@ def test_a_brain_without_skull_finds_its_place_in_the_head(coarse_head: Head) ->
 
 
 def test_the_same_images_give_the_same_transform_bit_for_bit(coarse_head: Head) -> None:
-    mr = scanned(coarse_head.t1, move(coarse_head.ct, (3.0, 0.0, 0.0), (4.0, 0.0, 0.0)), (6.0, 6.0, 6.0))
-    first, second = (register_rigid(coarse_head.ct, mr) for _ in range(2))
+    vertex = coarse_head.ct[:, :, 18:]
+    mr = scanned(coarse_head.t1, move(vertex, (3.0, 0.0, 0.0), (4.0, 0.0, 0.0)), (6.0, 6.0, 6.0))
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    first, second = (register_rigid(vertex, mr) for _ in range(2))
+    assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == threads
     assert first.transform.GetParameters() == second.transform.GetParameters()
     assert first.quality == second.quality
 
@@ -132,17 +135,17 @@ def test_noise_is_doubtful_or_refused(coarse_head: Head) -> None:
 
 
 def test_real_t1_onto_t2(realdata: Path) -> None:
-    """They were aligned by another tool, to about half a millimetre; here one is moved, at voxels of 3 mm."""
+    """They were aligned by another tool, to about half a millimetre; here one is moved, at voxels of 4 mm."""
     folder = realdata / "mr" / "TCGA-DU-7294"
     if not folder.is_dir():
         pytest.skip(f"no real MR: {folder} is no folder")
     t1, t2, brain = (
-        sitk.BinShrink(sitk.ReadImage(str(folder / f"{name}.nii.gz"), sitk.sitkFloat32), [3, 3, 3])
+        sitk.BinShrink(sitk.ReadImage(str(folder / f"{name}.nii.gz"), sitk.sitkFloat32), [4, 4, 4])
         for name in ("t1", "t2", "brainmask")
     )
     known = move(t1, (5.0, -6.0, 8.0), (8.0, -10.0, 12.0))
-    found = register_rigid(t2, scanned(t1, known, (3.0, 3.0, 3.0)))
-    assert furthest_mm(found.transform, known, brain) < 1.5, "half a voxel"
+    found = register_rigid(t2, scanned(t1, known))
+    assert furthest_mm(found.transform, known, brain) < 1.5
 
 
 @pytest.mark.parametrize(
