@@ -16,13 +16,14 @@ import sys
 import time
 import venv
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from dicom_patient import GEOMETRY, mapping_text, truth, volumes_cc, write_patient
-from machine import command, hardware
+from machine import command, hardware, worker_peak_gb
 
 RIVALS = {"dcmrtstruct2nii": "dcmrtstruct2nii==5", "rt-utils": "rt-utils==1.2.7", "plastimatch": "plastimatch==1.10.0"}
 NEEDED = "pydicom<3"
@@ -31,18 +32,21 @@ OURS = "nnunet-doselo"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 GRIDS = {"the CT's voxels": "0", "isotropic 1 mm": "1"}
 VOXEL_CC = float(np.prod(GEOMETRY.spacing_mm)) / 1000
-KILOBYTES_PER_GB = 1e6
+LOOK_EVERY_S = 0.02
 MASKS = Path(__file__).parent / "dicom_masks.py"
 
 
 def measured(arguments: list[str], environment: Mapping[str, str]) -> dict[str, float]:
-    """Wall-clock seconds and peak memory (GB) of a process and of those it waited for."""
-    start = time.monotonic()
+    """Wall-clock seconds and peak memory (GB) of a process."""
+    start, peak = time.monotonic(), 0.0
     process = subprocess.Popen(arguments, env={**os.environ, **ONE_THREAD, **environment}, stdout=sys.stderr)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{' '.join(arguments)} ended with status {status}")
-    return {"seconds": time.monotonic() - start, "gb": used.ru_maxrss / KILOBYTES_PER_GB}
+    while process.poll() is None:
+        with suppress(OSError, ValueError):  # it has just ended
+            peak = worker_peak_gb([process.pid])["largest_worker"]
+        time.sleep(LOOK_EVERY_S)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} ended with status {process.returncode}")
+    return {"seconds": time.monotonic() - start, "gb": peak}
 
 
 def converted(work: Path, spacing_mm: str) -> dict[str, float]:

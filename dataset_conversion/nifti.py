@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import SimpleITK as sitk
-
 from nnunet_doselo.errors import DoseloError
 
-from .assemble import PatientImages, to_case, write_case
+from .alignment_pictures import save_checkerboards
+from .assemble import to_case, write_case
 from .case_ids import CaseIds, Split
 from .cohort_run import Outcome, any_failed, print_summary, run_patients
 from .common_grid import GridSettings
-from .conversion_record import record_file
 from .conversion_steps import check_splits, finish, print_overlaps, recorded_settings
 from .names import NameMap
 from .nifti_layout import RIGID, Layout
@@ -150,16 +148,6 @@ def _convert_one(
     except DoseloError as error:
         raise DoseloError(str(error).replace(f"{source}/", "")) from None
     if layout.align == RIGID:
-        _save_checkerboards(patient, job.case, writer.folder)
+        save_checkerboards(patient, job.case, writer.folder)
     write_case(writer, case, record, job.split)
     return record.notes
-
-
-def _save_checkerboards(patient: PatientImages, case: str, folder: Path) -> None:
-    """How each registered image lies on the CT, to look at: CASE_CHANNEL.png beside the record."""
-    from .checkerboard import save_checkerboard
-
-    for channel, image in patient.images.items():
-        png = record_file(folder, f"{case}_{channel}", ".png")
-        ct, moved = sitk.GetArrayViewFromImage(patient.ct), sitk.GetArrayViewFromImage(image)
-        save_checkerboard(png, ct, moved, patient.ct.GetSpacing()[::-1])

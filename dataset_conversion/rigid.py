@@ -29,6 +29,7 @@ from .rigid_quality import check, doubts
 from .rigid_starts import shifted, turned
 
 SAME_MM, FOLLOWED = 6.0, 3
+"""Coarse matches nearer than this are one; as many different ones go on to finer voxels."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> R
 
     Parameters
     ----------
-    fixed: as a rule the CT in HU (interpolating the MR, not the CT, is what makes the search well-behaved).
+    fixed: as a rule the CT in HU.
     moving: of any contrast, spacing, direction and field of view; with the skull or without.
     seed: which voxels are compared; not below 0.
 

@@ -25,7 +25,7 @@ BINS = 32
 HEAD_RADIUS_MM = 80.0
 """A turn by 1/80 rad counts as much as a shift by 1 mm: what both move at the surface of a head."""
 FIRST_STEP, LAST_STEP, SLOWER = 0.5, 0.005, 0.8
-"""The optimiser's steps, in voxels; at the usual factor of 0.5 a turn it stopped 2 mm off."""
+"""The optimiser's steps, in voxels; with the usual factor of 0.5 a turn it stopped too early on coarse voxels."""
 MOST_STEPS, FLAT = 200, 1e-5
 MARGIN_MM = 12.0
 """Around the moving image's content: a brain without skull is compared with the CT's bone, not with all the air."""

@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import SimpleITK as sitk
 from rich.console import Console
 
 from nnunet_doselo.errors import DoseloError
 
-from ..assemble import CT_CHANNEL, PatientImages, to_case, write_case
+from ..alignment_pictures import save_checkerboards
+from ..assemble import CT_CHANNEL, to_case, write_case
 from ..case_ids import CaseIds, Split
-from ..checkerboard import save_checkerboard
 from ..cohort_run import Outcome, any_failed, print_summary, run_patients
 from ..common_grid import GridSettings
-from ..conversion_record import record_file
 from ..conversion_steps import check_splits, finish, recorded_settings
 from ..names import NameMap
 from ..writer import DatasetWriter
@@ -151,15 +149,6 @@ def _convert_one(
         case, record = to_case(patient, job.case, name_map, channels_of(name_map), settings.grid)
     except DoseloError as error:
         raise DoseloError(str(error).replace(f"{source}/", "")) from None
-    _save_checkerboards(patient, job.case, writer.folder)
+    save_checkerboards(patient, job.case, writer.folder)
     write_case(writer, case, record, job.split)
     return list(record.notes)
-
-
-def _save_checkerboards(patient: PatientImages, case: str, folder: Path) -> None:
-    """How each aligned image lies on the CT, to look at: CASE_CHANNEL.png beside the record."""
-    spacing_mm = patient.ct.GetSpacing()[::-1]
-    for channel, image in patient.images.items():
-        png, how = record_file(folder, f"{case}_{channel}", ".png"), patient.alignment[channel]["how"]
-        ct_hu, values = sitk.GetArrayViewFromImage(patient.ct), sitk.GetArrayViewFromImage(image)
-        save_checkerboard(png, ct_hu, values, spacing_mm, title=f"{case}, {channel}: {how}")

@@ -281,8 +281,10 @@ def test_a_registration_is_asked_for_recorded_and_drawn(
         moved.CopyInformation(fixed)
         return SimpleNamespace(image=moved, how="rigid registration", quality={"mutual_information": 0.75})
 
-    def save_checkerboard(png: Path, fixed: np.ndarray, moving: np.ndarray, spacing_mm: tuple[float, ...]) -> None:
-        drawn.append((png.relative_to(folder), fixed.shape, moving.shape, spacing_mm))
+    def save_checkerboard(
+        png: Path, fixed: np.ndarray, moving: np.ndarray, spacing_mm: tuple[float, ...], title: str
+    ) -> None:
+        drawn.append((png.relative_to(folder), fixed.shape, moving.shape, spacing_mm, title))
 
     package = "nnunet_doselo.dataset_conversion"
     monkeypatch.setitem(sys.modules, f"{package}.mr_alignment", SimpleNamespace(align=align))
@@ -298,7 +300,10 @@ def test_a_registration_is_asked_for_recorded_and_drawn(
     record = json.loads((folder / "conversion_records" / "GBM_001.json").read_text())
     assert record["alignment"] == {"T1": {"how": "rigid registration", "mutual_information": 0.75}}
     assert drawn == [
-        (Path("conversion_records/GBM_001_T1.png"), phantoms.SHAPE, phantoms.SHAPE, phantoms.SPACING_MM),
+        (
+            *(Path("conversion_records/GBM_001_T1.png"), phantoms.SHAPE, phantoms.SHAPE, phantoms.SPACING_MM),
+            "GBM_001, T1: rigid registration",
+        ),
     ]
 
 
