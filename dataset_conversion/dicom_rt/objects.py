@@ -71,12 +71,15 @@ def read_dataset(path: Path, *, pixels: bool = False, only: Sequence[str] = (), 
         try:
             with path.open("rb") as file:
                 dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels, specific_tags=tags)
-                ends_early = not pixels and _lacks_pixels(dataset, file.read(len(PIXEL_DATA[0])))
-            ends_early = ends_early or _is_cut_short(dataset)
+                follows = file.read(len(PIXEL_DATA[0]))
+            is_cut = _is_cut_short(dataset) or any(f" in file {path}" in str(warning.message) for warning in heard)
+            lacks_pixels = not pixels and _lacks_pixels(dataset, follows)  # decodes a value, so not before
         except Exception as error:  # pydicom raises many kinds on damaged files; all mean the same
             raise _damaged(path, error) from None
-    if not cut and (ends_early or any(f" in file {path}" in str(warning.message) for warning in heard)):
+    if is_cut and not cut:
         raise DoseloError(f"{path}: is cut short; copy or export it again")
+    if lacks_pixels and not cut:
+        raise DoseloError(f"{path}: holds no pixel data, or is cut short; copy or export it again")
     required(dataset, "SOPClassUID", path)
     return dataset
 
