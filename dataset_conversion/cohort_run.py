@@ -12,10 +12,10 @@ from typing import Literal, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.parallel import progress_bar
 
 Item = TypeVar("Item")
 Status = Literal["converted", "there already", "failed"]
@@ -48,7 +48,7 @@ def run_patients(
     name_of: the case id, which is all that is shown of a patient.
     """
     outcomes: dict[int, Outcome] = {}
-    with _progress() as progress:
+    with progress_bar() as progress:
         bar = progress.add_task(description, total=len(items))
 
         def done(index: int, outcome: Outcome) -> None:
@@ -146,13 +146,3 @@ def print_summary(outcomes: Sequence[Outcome]) -> None:
     console.print(table)
     count = Counter(outcome.status for outcome in outcomes)
     console.print(", ".join(f"{count[status]} {status}" for status in COLOUR))
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )

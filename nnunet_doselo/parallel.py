@@ -36,7 +36,7 @@ def map_cases(
     """
     if not items:
         return []
-    with _progress() as progress:
+    with progress_bar() as progress:
         bar = progress.add_task(description, total=len(items))
         if processes <= 1:
             return [_one(work, item, name_of, lambda: progress.advance(bar)) for item in items]
@@ -71,7 +71,8 @@ def _named(error: Exception, name: str) -> DoseloError:
     return DoseloError(f"case {name}: {reason}")
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """On standard error, with the count and the time that is left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
