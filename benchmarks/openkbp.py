@@ -104,8 +104,7 @@ def train_and_predict(stages: Stages) -> None:
         output = stages.work / "predictions" / trainer
         where = ("-i", images, "-o", str(output), "-d", dataset, "-c", "2d_small", "-f", "0", "-tr", trainer)
         stages.run(f"predict {name}", "nnUNetv2_predict", *where, "-device", "cpu", "--disable_tta")
-        scores = stages.work / "scores" / trainer
-        stages.run(f"evaluate {name}", "doselo", "evaluate", dataset, str(output), "-o", str(scores))
+        stages.run(f"evaluate {name}", "doselo", "evaluate", str(output), dataset, "-o", str(stages.work / "scores"))
 
 
 def score_predictor(stages: Stages, compact: Path) -> dict[str, float]:

@@ -62,9 +62,9 @@ def scores(work: Path, dataset: int, configuration: str, trainer: str, fold: str
     asked = ("nnUNetv2_predict", "-i", images, "-o", predictions, "-d", number, "-c", configuration, "-f", fold)
     run(folder, "predict", *asked, *which, "-npp", "1", "-nps", "1")
     run(folder, "plan", "doselo", "plan", number, "--labels", predictions, "--out", plans, *_like(work))
-    asked = ("doselo", "evaluate", number, predictions, "--dose-from", plans, "-o", scored)
+    asked = ("doselo", "evaluate", predictions, number, "--dose-from", plans, "-o", scored, "--name", trainer)
     run(folder, "evaluate", *asked, "--reference-doses", str(work / "reference"))
-    return {"seconds": trained, "table": pd.read_csv(Path(scored) / "scores.csv")}
+    return {"seconds": trained, "table": pd.read_csv(Path(scored) / trainer / "scores.csv")}
 
 
 def _like(work: Path) -> tuple[str, ...]:

@@ -34,7 +34,9 @@ class PlannedCase:
 
 
 @dataclass(frozen=True)
-class _Task:
+class PlanTask:
+    """One patient to plan; `like` gives isocentre, beams and bixels, None lets the planner choose them."""
+
     dataset: ExtendedDataset
     case: str
     split: str
@@ -78,10 +80,10 @@ def plan_cohort(
     cases = [case for case in there if cases is None or case in cases]
     references = _references(like, cases, engine)
     tasks = [
-        _Task(dataset, case, split, folder / f"{case}{dataset.ending}", output, engine, references.get(case))
+        PlanTask(dataset, case, split, folder / f"{case}{dataset.ending}", output, engine, references.get(case))
         for case in cases
     ]
-    return map_cases(_plan_case, tasks, processes=processes, description="Planning", name_of=lambda task: task.case)
+    return map_cases(plan_case, tasks, processes=processes, description="Planning", name_of=lambda task: task.case)
 
 
 def _cases(dataset: ExtendedDataset, folder: Path, split: str) -> list[str]:
@@ -110,7 +112,8 @@ def _references(like: Path | None, cases: list[str], engine: str) -> dict[str, P
     return found
 
 
-def _plan_case(task: _Task) -> PlannedCase:
+def plan_case(task: PlanTask) -> PlannedCase:
+    """Plan one patient, unless its record has the same inputs; writes the dose, then the record."""
     inputs = _inputs(task)
     before = read_record(task.output, task.case)
     dose_file = task.output / f"{task.case}{task.dataset.ending}"
@@ -123,7 +126,7 @@ def _plan_case(task: _Task) -> PlannedCase:
     return PlannedCase(task.case, record, new=True)
 
 
-def _inputs(task: _Task) -> dict[str, Any]:
+def _inputs(task: PlanTask) -> dict[str, Any]:
     """As they read when they come back from JSON."""
     like, guidance = task.like, task.dataset.guidance
     context = {f"{kind}_sha256": sha256_of(task.dataset.path(kind, task.case, task.split)) for kind in ("ct", "oars")}
@@ -140,7 +143,7 @@ def _inputs(task: _Task) -> dict[str, Any]:
     }
 
 
-def _plan(task: _Task, dose_file: Path, inputs: dict[str, Any]) -> PlanRecord:
+def _plan(task: PlanTask, dose_file: Path, inputs: dict[str, Any]) -> PlanRecord:
     ct_hu, grid = read_array(task.dataset.path("ct", task.case, task.split))
     planned = plan(
         ct_hu,

@@ -70,8 +70,8 @@ def test_the_foundation_needs_numpy_and_the_standard_library_alone(module: str) 
     assert outside - named(outside, *FOUNDATION) <= {"nnunet_doselo"}
 
 
-@pytest.mark.parametrize("module", below("nnunet_doselo.evaluation"))
-def test_evaluation_needs_neither_torch_nor_nnunet(module: str) -> None:
+@pytest.mark.parametrize("module", [*below("nnunet_doselo.evaluation"), *below("nnunet_doselo.report")])
+def test_evaluation_and_report_need_neither_torch_nor_nnunet(module: str) -> None:
     assert not named(reachable(module), "torch", "nnunetv2", "batchgeneratorsv2", "lightning")
 
 
@@ -123,6 +123,12 @@ def test_importing_prints_nothing_and_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; sys.exit(', '.join({heavy} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr.strip()) == ("", "")
+
+
+def test_only_the_benchmark_knows_dask() -> None:
+    assert {name for name in MODULES if named(imports(name), "distributed", "dask")} == {
+        "nnunet_doselo.benchmark.cluster"
+    }
 
 
 def test_planning_does_not_load_torch() -> None:

@@ -160,14 +160,14 @@ def test_evaluate_finds_the_datasets_predictor_and_prints_a_table(root: Path) ->
     network = random_network()
     save_predictor(network, card_of(network), root / "nnUNet_preprocessed" / DATASET / "dose_predictor.ts")
     labels = root / "nnUNet_raw" / DATASET / "labelsTs"
-    said, _ = doselo("evaluate", "501", str(labels), "-o", "out")
-    assert "rmae" in said
+    said, _ = doselo("evaluate", str(labels), "501", "-o", "out", "-np", "1")
+    assert "RMAE" in said
     assert "no treatment planning system" in said
-    assert (root / "out" / "scores.csv").read_text().startswith("case,rmae,")
+    assert (root / "out" / "labelsTs" / "scores.csv").read_text().startswith("case,rmae,")
 
 
 def test_evaluate_without_a_predictor_names_both_places(root: Path) -> None:
-    _, errors = doselo("evaluate", "501", ".", status=1)
+    _, errors = doselo("evaluate", ".", "501", "--name", "here", status=1)
     assert "nnUNet_dose_predictor is not set" in errors
     assert str(root / "nnUNet_preprocessed" / DATASET / "dose_predictor.ts") in errors
 
@@ -178,16 +178,16 @@ def test_plans_are_made_and_evaluated_without_a_predictor(root: Path, monkeypatc
     labels = root / "nnUNet_raw" / DATASET / "labelsTs"
     assert said.splitlines() == [
         "planned: 1 of 1 cases planned, 0 were current",
-        f"next: doselo evaluate 501 {labels} --split Ts --dose-from planned",
+        f"next: doselo evaluate {labels} 501 --split Ts --dose-from planned",
     ]
-    said, _ = doselo("evaluate", "501", str(labels), "-o", "out", "--dose-from", "planned")
-    assert "dose: the built-in planner (engine fluence: fluence optimisation, not a deliverable plan)" in said
+    said, _ = doselo("evaluate", str(labels), "501", "-o", "out", "--dose-from", "planned", "-np", "1")
+    assert "evaluated: the built-in planner (engine fluence: fluence optimisation, not a deliverable plan)" in said
 
 
 @pytest.mark.parametrize("options", [["--dose-from", "a", "--predictor", "b"], ["--reference-doses", "a"]])
 def test_evaluate_takes_doses_from_one_source(root: Path, options: list[str]) -> None:
-    _, errors = doselo("evaluate", "501", ".", *options, status=1)
-    assert "doses come from --dose-from FOLDER (and --reference-doses), or from --predictor" in errors
+    _, errors = doselo("evaluate", ".", "501", "--name", "here", *options, status=1)
+    assert "doses come from --dose-from planner, pydosert or FOLDER (and --reference-doses)" in errors
 
 
 def test_env_prints_one_line_for_the_shell() -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from torch import Tensor
 
 from nnunet_doselo.cohort import evaluate
 from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.dose_sources import PlannedDoses
+from nnunet_doselo.dose_sources import DoseSource, PlannedDoses
 from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.evaluation.report import CaseScores
+from nnunet_doselo.evaluation.evaluation_file import CaseResult
 from nnunet_doselo.hashing import sha256_of
 from nnunet_doselo.images import write_array
 from nnunet_doselo.plan_record import PlanRecord, record_path
@@ -25,6 +26,8 @@ from nnunet_doselo.predicted_doses import PredictedDoses
 
 CASES = ["Phantom_001", "Phantom_002"]
 PREDICTOR = stand_in(sixty_times_target)
+WRITTEN = {"evaluation.json", "summary.json", "scores.csv", "structures.csv", "islands.csv", "goals.csv"}
+PREDICTED = {"doses", "reference_doses"}
 
 
 @pytest.fixture
@@ -34,6 +37,12 @@ def dataset(tmp_path: Path) -> ExtendedDataset:
     for case in CASES:
         write(dataset.path("labels", case, "Ts"), cube())
     return dataset
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the worst and the median case: they are drawn in earnest where every case is."""
+    monkeypatch.setattr("nnunet_doselo.cohort.draw_case", lambda path, found: path.touch())
 
 
 @pytest.fixture
@@ -56,8 +65,9 @@ def predict(folder: Path, *labels: np.ndarray) -> None:
         write(folder / f"{case}.nii.gz", predicted)
 
 
-def scored(dataset: ExtendedDataset, predictions: Path) -> list[CaseScores]:
-    return evaluate(dataset, predictions, PredictedDoses(dataset, PREDICTOR), predictions.parent / "out")
+def scored(dataset: ExtendedDataset, predictions: Path, source: DoseSource | None = None) -> Sequence[CaseResult]:
+    source = source or PredictedDoses(dataset, PREDICTOR)
+    return evaluate(dataset, predictions, source, predictions.parent / "out").cases
 
 
 def summary(predictions: Path) -> dict[str, Any]:
@@ -94,7 +104,7 @@ def test_dose_predicted_outside_the_body_does_not_count(dataset: ExtendedDataset
         return dose
 
     predict(predictions, cube(shift=1))
-    (row,) = evaluate(dataset, predictions, PredictedDoses(dataset, stand_in(leaking)), predictions.parent / "out")
+    (row,) = scored(dataset, predictions, PredictedDoses(dataset, stand_in(leaking)))
     body = phantoms.head()
     planned_gy = phantoms.dose_for(phantoms.target(1))
     assert row.score("dose_score_gy") == pytest.approx(32 * 60 / body.sum())
@@ -147,14 +157,14 @@ def test_an_empty_reference_gives_a_report_without_pictures(dataset: ExtendedDat
     (row,) = scored(dataset, predictions)
     assert np.isnan(row.score("rmae"))
     assert row.score("dose_score_gy") == pytest.approx(64 * 60 / phantoms.head().sum())
-    assert {file.name for file in (predictions.parent / "out").iterdir()} == {"scores.csv", "summary.json"}
+    assert {file.name for file in (predictions.parent / "out").iterdir()} == WRITTEN | PREDICTED
 
 
 def test_table_summary_and_pictures_say_where_they_come_from(dataset: ExtendedDataset, predictions: Path) -> None:
     predict(predictions, cube(shift=1))
     scored(dataset, predictions)
     out = predictions.parent / "out"
-    assert {file.name for file in out.iterdir()} == {"scores.csv", "summary.json", "worst.png", "median.png"}
+    assert {file.name for file in out.iterdir()} == WRITTEN | PREDICTED | {"worst.png", "median.png"}
     (row,) = csv.DictReader((out / "scores.csv").read_text().splitlines())
     assert (row["case"], float(row["rmae"])) == ("Phantom_001", pytest.approx(0.25))
     said = summary(predictions)["provenance"]
@@ -167,10 +177,19 @@ def test_table_summary_and_pictures_say_where_they_come_from(dataset: ExtendedDa
 
 
 def test_training_cases_can_be_scored_too(dataset: ExtendedDataset, tmp_path: Path) -> None:
-    (row,) = evaluate(
-        dataset, dataset.folder / "labelsTr", PredictedDoses(dataset, PREDICTOR), tmp_path / "out", split="Tr"
-    )
+    source = PredictedDoses(dataset, PREDICTOR, split="Tr")
+    (row,) = evaluate(dataset, dataset.folder / "labelsTr", source, tmp_path / "out", split="Tr").cases
     assert (row.case, row.score("target_dice")) == ("Phantom_000", 1)
+
+
+def test_cases_can_be_named(dataset: ExtendedDataset, predictions: Path) -> None:
+    predict(predictions, cube(), cube())
+    source, out = PredictedDoses(dataset, PREDICTOR), predictions.parent / "out"
+    found = evaluate(dataset, predictions, source, out, cases=CASES[1:], name="fold 0")
+    assert ([row.case for row in found.cases], found.name) == (CASES[1:], "fold 0")
+    assert found.provenance["cases"] == "1 of 2 in the split"
+    with pytest.raises(DoseloError, match="a prediction of 2 cases of labelsTs, missing 1: Phantom_009"):
+        evaluate(dataset, predictions, source, out, cases=["Phantom_001", "Phantom_009"])
 
 
 def test_a_region_is_scored_as_the_union_of_its_labels(dataset: ExtendedDataset, predictions: Path) -> None:
@@ -207,7 +226,7 @@ def test_a_predictor_for_other_organs_is_refused(dataset: ExtendedDataset, predi
     predict(predictions, cube())
     other = stand_in(sixty_times_target, oars={"SpinalCord": 1})
     with pytest.raises(DoseloError, match=r"stand_in\.ts: was made for organs .*SpinalCord"):
-        evaluate(dataset, predictions, PredictedDoses(dataset, other), predictions.parent / "out")
+        scored(dataset, predictions, PredictedDoses(dataset, other))
 
 
 def doses_in(folder: Path, *doses_gy: np.ndarray) -> Path:
@@ -245,7 +264,7 @@ def test_planned_doses_are_compared_with_the_datasets_by_hand(
     dataset: ExtendedDataset, predictions: Path, planned: Path
 ) -> None:
     """16 of 64 voxels lose 50 Gy and 16 others get it; the empty contour loses all."""
-    shifted, empty = evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+    shifted, empty = scored(dataset, predictions, PlannedDoses(dataset, planned))
     body = phantoms.head().sum()
     assert shifted.score("rmae") == pytest.approx(16 / 64)
     assert shifted.score("dose_score_gy") == pytest.approx(32 * 50 / body)
@@ -260,7 +279,7 @@ def test_reference_doses_can_be_others_than_the_datasets(
 ) -> None:
     references = doses_in(tmp_path / "references", 40 * cube(), 40 * cube())
     source = PlannedDoses(dataset, planned, references)
-    shifted, _ = evaluate(dataset, predictions, source, predictions.parent / "out")
+    shifted, _ = scored(dataset, predictions, source)
     assert shifted.score("rmae") == pytest.approx((48 * 10 / 40 + 16) / 64)
     assert summary(predictions)["provenance"]["reference_dose"].endswith(f"; {references}")
 
@@ -268,7 +287,7 @@ def test_reference_doses_can_be_others_than_the_datasets(
 def test_the_summary_says_who_planned_the_doses(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
     for case, notes in zip(CASES, ((), ("the target is empty",)), strict=True):
         record(planned, case, predictions / f"{case}.nii.gz", notes=notes)
-    evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+    scored(dataset, predictions, PlannedDoses(dataset, planned))
     said = summary(predictions)["provenance"]
     assert said["evaluated_dose"].startswith("the built-in planner (engine fluence: ")
     assert said["evaluated_dose"].endswith(f"not a deliverable plan); {planned}")
@@ -280,7 +299,7 @@ def test_doses_without_records_are_said_to_have_none(
     dataset: ExtendedDataset, predictions: Path, planned: Path
 ) -> None:
     record(planned, "Phantom_001", predictions / "Phantom_001.nii.gz", engine="OurTPS 3.1")
-    evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+    scored(dataset, predictions, PlannedDoses(dataset, planned))
     said = summary(predictions)["provenance"]["evaluated_dose"]
     assert said == f"OurTPS 3.1, files without a record of who planned them; {planned}"
 
@@ -290,7 +309,7 @@ def test_a_dose_planned_on_another_contour_is_refused(
 ) -> None:
     record(planned, "Phantom_001", dataset.path("labels", "Phantom_001", "Ts"))
     with pytest.raises(DoseloError, match=r"Phantom_001\.nii\.gz: was planned on a label map of SHA-256 \w{12}…, but"):
-        evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+        scored(dataset, predictions, PlannedDoses(dataset, planned))
 
 
 def test_a_missing_dose_is_named_before_anything_is_scored(
@@ -298,26 +317,28 @@ def test_a_missing_dose_is_named_before_anything_is_scored(
 ) -> None:
     (planned / "Phantom_002.nii.gz").unlink()
     with pytest.raises(DoseloError, match=r"evaluated doses of 2 cases, missing 1, for example Phantom_002\.nii\.gz"):
-        evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+        scored(dataset, predictions, PlannedDoses(dataset, planned))
     assert not (predictions.parent / "out").exists()
 
 
 def test_a_missing_reference_dose_is_named(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
     dataset.path("dose", "Phantom_001", "Ts").unlink()
     with pytest.raises(DoseloError, match=r"doseTs: expected the reference doses of 2 cases, missing 1, for example"):
-        evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+        scored(dataset, predictions, PlannedDoses(dataset, planned))
 
 
 def test_a_dose_on_another_grid_is_refused(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
     write(planned / "Phantom_001.nii.gz", cube().astype(np.float32), spacing_mm=(3.0, 3.0, 2.5))
     with pytest.raises(DoseloError, match=r"planned/Phantom_001\.nii\.gz: must lie on the grid"):
-        evaluate(dataset, predictions, PlannedDoses(dataset, planned), predictions.parent / "out")
+        scored(dataset, predictions, PlannedDoses(dataset, planned))
 
 
 def test_every_case_is_drawn_on_request(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
     out = predictions.parent / "out"
     evaluate(dataset, predictions, PlannedDoses(dataset, planned), out, all_pictures=True)
-    assert sorted(file.name for file in (out / "pictures").iterdir()) == [f"{case}.png" for case in CASES]
+    first, second = ((out / "pictures" / f"{case}.png").read_bytes() for case in CASES)
+    # the shifted contour loses a quarter of the dose, the empty one all of it
+    assert ((out / "median.png").read_bytes(), (out / "worst.png").read_bytes()) == (first, second)
 
 
 def test_planned_doses_need_neither_torch_nor_nnunet() -> None:

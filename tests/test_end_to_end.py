@@ -151,21 +151,23 @@ def environment_without_this_package(folder: Path) -> str:
 
 
 def test_evaluation_scores_dose_and_overlap(project: Path, predictions: Path, tmp_path: Path) -> None:
-    run(["doselo", "evaluate", "502", str(predictions), "-o", str(tmp_path)], environment(project))
-    scores = pd.read_csv(tmp_path / "scores.csv", index_col="case")
+    asked = ["--name", "predicted", "-o", str(tmp_path)]
+    run(["doselo", "evaluate", str(predictions), "502", *asked], environment(project))
+    folder = tmp_path / "predicted"
+    scores = pd.read_csv(folder / "scores.csv", index_col="case")
     assert len(scores) == VALIDATION
     assert {"rmae", "dose_score_gy", "predictor_error_gy", "target_dice", "target_hd95_mm"} <= set(scores.columns)
     assert (scores["dose_score_gy"] > 0).all()
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     assert len(json.dumps(summary).split('"sha256": "')[1].split('"')[0]) == 64
-    assert (tmp_path / "worst.png").stat().st_size > 10_000
+    assert (folder / "worst.png").stat().st_size > 10_000
 
 
 def test_a_perfect_prediction_costs_no_dose(project: Path, tmp_path: Path) -> None:
     perfect = tmp_path / "perfect"
     shutil.copytree(project / "raw" / NAME / "labelsTs", perfect)
-    run(["doselo", "evaluate", "502", str(perfect), "-o", str(tmp_path / "out")], environment(project))
-    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    run(["doselo", "evaluate", str(perfect), "502", "-o", str(tmp_path / "out")], environment(project))
+    scores = pd.read_csv(tmp_path / "out" / "perfect" / "scores.csv")
     assert scores["rmae"].tolist() == [0.0] * VALIDATION
     assert scores["target_dice"].tolist() == [1.0] * VALIDATION
 

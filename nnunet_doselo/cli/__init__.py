@@ -2,7 +2,8 @@
 
 import typer
 
-from . import clinical, data, nifti, planning_systems, predictor, results, setup, training
+from . import benchmark, clinical, data, nifti, planning_systems, predictor, report, results, setup, training
+from .several_values import SeveralValues
 
 app = typer.Typer(
     name="doselo",
@@ -28,11 +29,13 @@ for name, command in {
     "predict-dose": predictor.predict_dose,
     "plan": results.plan,
     "evaluate": results.evaluate,
+    "benchmark": benchmark.benchmark,
+    "report": report.report,
     "export-stock": results.export_stock,
     "export-rtstruct": planning_systems.export_rtstruct,
     "import-dose": planning_systems.import_dose,
 }.items():
-    app.command(name)(command)
+    app.command(name, cls=SeveralValues)(command)
 for name, command in {
     "dicom": clinical.convert_dicom,
     "nifti": nifti.convert_nifti,

@@ -123,4 +123,4 @@ def import_dose(
     cohort_run.print_summary(outcomes)
     if cohort_run.any_failed(outcomes):
         raise typer.Exit(1)
-    console.print(f"next: doselo evaluate {dataset} PREDICTIONS --split {split} --dose-from {output}")
+    console.print(f"next: doselo evaluate PREDICTIONS {dataset} --split {split} --dose-from {output}")

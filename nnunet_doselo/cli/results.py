@@ -1,24 +1,14 @@
 """Commands that plan, score and hand on what networks drew."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from nnunet_doselo.errors import DoseloError
 from nnunet_doselo.parallel import default_processes
 
-from .shared import (
-    Dataset,
-    Device,
-    Processes,
-    clear_errors,
-    console,
-    load_predictor_of,
-    plain,
-)
-
-PREDICTOR = "predictor"
+from .evaluation import evaluate as evaluate
+from .shared import Dataset, Processes, clear_errors, console, plain
 
 
 @clear_errors
@@ -51,68 +41,7 @@ def plan(
     new = sum(planned.new for planned in done)
     console.print(f"{output}: {new} of {len(done)} cases planned, {len(done) - new} were current")
     contours = labels or extended.folder / f"labels{split}"
-    console.print(f"next: doselo evaluate {dataset} {contours} --split {split} --dose-from {output}")
-
-
-@clear_errors
-def evaluate(
-    dataset: Dataset,
-    predictions: Annotated[Path, typer.Argument(help="Folder of predicted label maps.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where scores, summary and pictures go.")] = Path(
-        "evaluation"
-    ),
-    split: Annotated[str, typer.Option(help="Ts, or Tr for a fold's validation folder.")] = "Ts",
-    dose_from: Annotated[
-        str,
-        typer.Option(
-            help="The word predictor, or a folder of the contours' doses from `doselo plan` or `doselo import-dose`.",
-            metavar="predictor|FOLDER",
-        ),
-    ] = PREDICTOR,
-    reference_doses: Annotated[
-        Path | None, typer.Option(help="Folder of the reference contours' doses (default: the dataset's).")
-    ] = None,
-    predictor: Annotated[
-        Path | None,
-        typer.Option(help="Dose predictor (default: the dataset's own, or nnUNet_dose_predictor)."),
-    ] = None,
-    device: Device = "cpu",
-    all_pictures: Annotated[bool, typer.Option("--all-pictures", help="Draw every case, not two of them.")] = False,
-) -> None:
-    """Dose and overlap of predicted contours: RMAE, dose score, Dice, HD95; CSV, JSON and pictures."""
-    from nnunet_doselo import cohort
-    from nnunet_doselo.dataset_folder import raw_dataset
-    from nnunet_doselo.dose_sources import PlannedDoses
-
-    extended = raw_dataset(dataset)
-    doses = None if dose_from == PREDICTOR else Path(dose_from)
-    if (doses and predictor) or (reference_doses and not doses):
-        raise DoseloError(
-            "doses come from --dose-from FOLDER (and --reference-doses), or from --predictor; give one of the two"
-        )
-    source = PlannedDoses(extended, doses, reference_doses, split) if doses else _predicted(extended, predictor, device)
-    rows = cohort.evaluate(extended, predictions, source, output, split=split, all_pictures=all_pictures)
-    _print_scores(rows)
-    said = plain(source.provenance()["evaluated_dose"])
-    console.print(f"dose: {said}\n{output / 'scores.csv'}, summary and pictures beside it")
-
-
-def _predicted(extended: Any, predictor: Path | None, device: str) -> Any:
-    from nnunet_doselo.predicted_doses import PredictedDoses
-
-    return PredictedDoses(extended, load_predictor_of(extended, predictor, device), device)
-
-
-def _print_scores(rows: list[Any]) -> None:
-    from rich.table import Table
-
-    from nnunet_doselo.evaluation.report import summarise
-
-    table = Table("metric", "mean", "median", "cases")
-    for metric, summary in summarise(rows).items():
-        shown = ["-" if value is None else f"{value:.3f}" for value in (summary.mean, summary.median)]
-        table.add_row(metric, *shown, str(summary.finite_cases))
-    console.print(table)
+    console.print(f"next: doselo evaluate {contours} {dataset} --split {split} --dose-from {output}")
 
 
 @clear_errors

@@ -1,18 +1,17 @@
 """The demo's report: one HTML file without links to others, so that it can be sent and kept."""
 
 import base64
-import math
 import os
 import platform
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
 from nnunet_doselo.atomic import all_or_nothing
+from nnunet_doselo.evaluation.metrics import BY_KEY
 from nnunet_doselo.versions import versions
 
 from .results import DemoResults
@@ -24,60 +23,10 @@ REPORT = "report.html"
 TEMPLATE = "report.html"
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A column of the tables. `scale` turns the stored number into the shown one."""
-
-    key: str
-    title: str
-    unit: str
-    better: str
-    meaning: str
-    digits: int
-    scale: float = 1.0
-
-    def show(self, value: float | None) -> str:
-        """An en dash where there is no value."""
-        return "–" if value is None or not math.isfinite(value) else f"{self.scale * value:.{self.digits}f}"
-
-
-METRICS = (
-    Metric(
-        "target_dice",
-        "Dice",
-        "",
-        "higher",
-        "overlap of the predicted with the true target: 1 is the same volume, 0 is none in common",
-        3,
-    ),
-    Metric(
-        "target_hd95_mm",
-        "HD95",
-        "mm",
-        "lower",
-        "95th percentile of the distance between both surfaces; a dash where nothing was predicted",
-        1,
-    ),
-    Metric(
-        "rmae",
-        "RMAE",
-        "%",
-        "lower",
-        "mean relative difference between the dose planned on the true and on the predicted contour, inside the body "
-        "where the former is at least 10 % of the prescription: what the mistake costs",
-        1,
-        100.0,
-    ),
-    Metric("dose_score_gy", "dose score", "Gy", "lower", "mean absolute difference of both doses inside the body", 2),
-    Metric(
-        "target_fp_beyond_20mm_cc",
-        "far false positives",
-        "cc",
-        "lower",
-        "volume predicted more than 20 mm from any target: hardly moves Dice, and gets a prescription's worth of dose",
-        2,
-    ),
+METRICS = tuple(
+    BY_KEY[key] for key in ("target_dice", "target_hd95_mm", "rmae", "dose_score_gy", "target_fp_beyond_20mm_cc")
 )
+"""The columns of the tables."""
 
 
 def write_report(

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.process import Finished, last_lines, run_process
 from nnunet_doselo.versions import version_of
 
-from .process import Finished, last_lines, run_process
 from .stages import Command, Stage
 from .workspace import Marker, Workspace
 

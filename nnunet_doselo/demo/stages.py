@@ -67,8 +67,8 @@ def demo_stages(settings: DemoSettings) -> list[Stage]:
         *_cohorts(settings, cores),
         _preprocessing(settings, cores),
         _predictor(settings),
-        _references(cores),
-        *(stage for trainer in TRAINERS for stage in _trainer(trainer, settings, cores)),
+        *(stage for trainer in TRAINERS for stage in _trainer(trainer, settings)),
+        _evaluation(cores),
     ]
 
 
@@ -140,25 +140,28 @@ def _predictor(settings: DemoSettings) -> Stage:
     )
 
 
-def _references(cores: str) -> Stage:
-    number, labels = str(COHORT.number), f"nnUNet_raw/{COHORT.folder}/labelsTs"
-    scores = f"scores/{NOISE_FLOOR}"
+def _evaluation(cores: str) -> Stage:
+    first, *others = TRAINERS
+    versus = [word for trainer in others for word in ("--versus", f"predictions/{trainer.key}")]
     return Stage(
-        "reference plans",
-        "the true contours of the held-out patients planned again: what planning alone adds to every difference",
+        "plan and evaluate",
+        "a dose for each contour with the true contour's isocentre and beams; the true contours are planned twice, "
+        "which tells what planning alone adds to every difference",
         (
-            ("doselo", "plan", number, "--out", "plans/reference", "-np", cores),
-            ("doselo", "evaluate", number, labels, "--dose-from", "plans/reference", "-o", scores),
+            (
+                *("doselo", "evaluate", f"predictions/{first.key}", str(COHORT.number), *versus),
+                *("--dose-from", "planner", "-o", "scores", "--all-pictures", "-np", cores),
+            ),
         ),
-        (scores,),
+        ("scores",),
         resumable=True,
     )
 
 
-def _trainer(trainer: Trainer, settings: DemoSettings, cores: str) -> list[Stage]:
+def _trainer(trainer: Trainer, settings: DemoSettings) -> list[Stage]:
     number, name = str(COHORT.number), trainer.name(settings)
     which = ("-tr", name, "-device", "cpu")
-    predictions, plans, scores = (f"{kind}/{trainer.key}" for kind in ("predictions", "plans", "scores"))
+    predictions = f"predictions/{trainer.key}"
     images = f"nnUNet_raw/{COHORT.folder}/imagesTs"
     return [
         Stage(
@@ -168,19 +171,14 @@ def _trainer(trainer: Trainer, settings: DemoSettings, cores: str) -> list[Stage
             (f"nnUNet_results/{COHORT.folder}/{name}__nnUNetPlans__{CONFIGURATION}",),
         ),
         Stage(
-            f"predict and plan {trainer.title}",
-            "contours from images alone, then a dose for each contour with the reference's isocentre and beams",
+            f"predict {trainer.title}",
+            "contours from images alone",
             (
                 (
                     *("nnUNetv2_predict", "-i", images, "-o", predictions, "-d", number, "-c", CONFIGURATION),
                     *("-f", "0", *which, "--disable_tta", "-npp", "1", "-nps", "1"),
                 ),
-                (
-                    *("doselo", "plan", number, "--labels", predictions, "--out", plans),
-                    *("--like", "plans/reference", "-np", cores),
-                ),
-                ("doselo", "evaluate", number, predictions, "--dose-from", plans, "-o", scores, "--all-pictures"),
             ),
-            (predictions, plans, scores),
+            (predictions,),
         ),
     ]

@@ -1,5 +1,8 @@
 """How far one contour is from another. Masks (Z, Y, X), non-zero inside; spacing (z, y, x) in mm."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import surface_distance
 from scipy import ndimage
@@ -10,10 +13,11 @@ from .dose_metrics import require_same_shape
 
 CC_PER_MM3 = 1e-3
 FAR_MM = 20.0
+SURFACE_TOLERANCE_MM = 2.0
 
 
 def surface_library() -> str:
-    """Name and version of the library behind `hd95_mm`, for reports: libraries differ in what a surface is."""
+    """Name and version of the library behind `surface_scores`, for reports: libraries differ in what a surface is."""
     return f"surface-distance {version_of('surface-distance')}"
 
 
@@ -33,8 +37,17 @@ def dice(reference: np.ndarray, evaluated: np.ndarray) -> float:
     return 2 * np.count_nonzero(reference & evaluated) / total if total else float("nan")
 
 
-def hd95_mm(reference: np.ndarray, evaluated: np.ndarray, spacing_mm: tuple[float, ...]) -> float:
-    """95th percentile of the distance between the surfaces, the larger of the two directions, in mm.
+@dataclass(frozen=True)
+class SurfaceScores:
+    """Distances in mm between two surfaces, and the share of both that lies within 2 mm of the other."""
+
+    hd_mm: float
+    hd95_mm: float
+    surface_dice_2mm: float
+
+
+def surface_scores(reference: np.ndarray, evaluated: np.ndarray, spacing_mm: tuple[float, ...]) -> SurfaceScores:
+    """Largest and 95th percentile of the distance between the surfaces, each the larger of the two directions.
 
     Surfaces run through voxel corners and each element weighs as much as its area (`surface_library()`), so a
     shift of n voxels is n spacings, and a thin slice counts for less than a thick one.
@@ -46,7 +59,7 @@ def hd95_mm(reference: np.ndarray, evaluated: np.ndarray, spacing_mm: tuple[floa
 
     Returns
     -------
-    NaN if either mask is empty: a distance to nothing has no value. Say so in the report.
+    All NaN if either mask is empty: a distance to nothing has no value. Say so in the report.
 
     Raises
     ------
@@ -55,9 +68,12 @@ def hd95_mm(reference: np.ndarray, evaluated: np.ndarray, spacing_mm: tuple[floa
     reference, evaluated = _masks(reference, evaluated)
     # the library answers an empty mask with np.Inf, which numpy 2 has removed (AttributeError)
     if not (reference.any() and evaluated.any()):
-        return float("nan")
+        return SurfaceScores(math.nan, math.nan, math.nan)
     distances = surface_distance.compute_surface_distances(reference, evaluated, spacing_mm)
-    return float(surface_distance.compute_robust_hausdorff(distances, 95))
+    largest_mm = max(distances[way].max() for way in ("distances_gt_to_pred", "distances_pred_to_gt"))
+    robust_mm = surface_distance.compute_robust_hausdorff(distances, 95)
+    near = surface_distance.compute_surface_dice_at_tolerance(distances, SURFACE_TOLERANCE_MM)
+    return SurfaceScores(float(largest_mm), float(robust_mm), float(near))
 
 
 def false_positive_cc_beyond(

@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -22,8 +22,8 @@ from nnunet_doselo.errors import DoseloError
 from .report import CaseScores
 from .signed_rank import signed_rank
 
-Folds = Mapping[int, Mapping[str, float]]
-"""One metric: value by case, by fold."""
+Folds = Mapping[Any, Mapping[str, float]]
+"""One metric: value by case, by fold; a fold is a number, or "" where there are none."""
 
 Statistic = Literal["mean", "median"]
 RESAMPLES = 9999
@@ -218,7 +218,7 @@ def _require_same_runs(baseline: Folds, other: Folds, name: str) -> None:
             "compare the folds that both have"
         )
     for fold, cases in baseline.items():
-        _require_same_cases(cases, other[fold], f"{name}, fold {fold}")
+        _require_same_cases(cases, other[fold], name if fold == "" else f"{name}, fold {fold}")
 
 
 def _require_same_cases(baseline: Mapping[str, float], other: Mapping[str, float], where: str) -> None:

@@ -68,16 +68,24 @@ def write_report(
     DoseloError: no rows, a case listed twice, or provenance or overall scores that JSON cannot hold (NaN
         included). Nothing is written then.
     """
+    replace_files(report_files(folder, rows, provenance, overall))
+
+
+def report_files(
+    folder: Path,
+    rows: Sequence[CaseScores],
+    provenance: Mapping[str, Any],
+    overall: Mapping[str, Any] | None = None,
+) -> dict[Path, bytes]:
+    """What `write_report` writes, for `replace_files` together with other files; raises as it does."""
     cases = [row.case for row in rows]
     twice = sorted({case for case in cases if cases.count(case) > 1})
     if not rows or twice:
         raise DoseloError(f"{folder}: a report needs each case once, found {'no cases' if not rows else twice}")
-    replace_files(
-        {
-            folder / SCORES_FILE: _csv_text(rows).encode(),
-            folder / SUMMARY_FILE: _json_text(rows, provenance, overall).encode(),
-        }
-    )
+    return {
+        folder / SCORES_FILE: _csv_text(rows).encode(),
+        folder / SUMMARY_FILE: _json_text(rows, provenance, overall).encode(),
+    }
 
 
 def replace_files(contents: Mapping[Path, bytes]) -> None:

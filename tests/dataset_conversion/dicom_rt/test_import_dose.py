@@ -104,10 +104,10 @@ def test_evaluation_takes_the_doses_and_says_where_they_come_from(
 ) -> None:
     import_doses(doses, dataset, tmp_path / "out", exported=exported)
     source = PlannedDoses(dataset, tmp_path / "out")
-    source.prepare(CASES)
+    doses_of = source.prepare(CASES, dataset.folder / "labelsTs", tmp_path)
     assert source.provenance()["evaluated_dose"].startswith("a treatment planning system (RTDOSE, imported with")
     patient = load_patient(dataset, CASES[0], "Ts")
-    _, evaluated_gy = source.doses_gy(patient, dataset.path("labels", CASES[0], "Ts"), patient.labels)
+    evaluated_gy = doses_of.evaluated.read(patient, dataset.path("labels", CASES[0], "Ts"))
     assert evaluated_gy == pytest.approx(expected_gy(), rel=1e-5)
 
 
@@ -262,7 +262,7 @@ def test_the_command_prints_the_next_one_or_fails(
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert unstyle(result.stdout).splitlines() == [
-        f"next: doselo evaluate 501 PREDICTIONS --split Ts --dose-from {tmp_path / 'out'}",
+        f"next: doselo evaluate PREDICTIONS 501 --split Ts --dose-from {tmp_path / 'out'}",
     ]
     (doses / "a" / "RD.first.dcm").unlink()
     result = CliRunner().invoke(app, command)

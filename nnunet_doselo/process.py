@@ -35,7 +35,7 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], folder: 
     """
     start = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file, _kill_means_interrupt():
+    with log.open("ab") as file, kill_means_interrupt():
         process = subprocess.Popen(
             command,
             env={**environment, **_terminal()},
@@ -52,7 +52,7 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], folder: 
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
         except BaseException:
-            _stop(process)
+            stop_group(process)
             raise
     return Finished(process.returncode, time.monotonic() - start, usage.ru_maxrss / _RSS_UNITS_PER_MB)
 
@@ -84,8 +84,8 @@ def _copy(output: IO[bytes], log: BinaryIO) -> None:
         sys.stdout.flush()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """The whole group: politely first, so that it cleans up after itself."""
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """A process that leads a session of its own, and all others of it: politely first, so that it cleans up."""
     for politeness in (signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(process.pid, politeness)
@@ -95,7 +95,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _kill_means_interrupt() -> Iterator[None]:
+def kill_means_interrupt() -> Iterator[None]:
     """`kill` and a closed terminal end in KeyboardInterrupt, as Ctrl-C does: no command is left running."""
     before = {name: signal.signal(name, signal.default_int_handler) for name in (signal.SIGTERM, signal.SIGHUP)}
     try:

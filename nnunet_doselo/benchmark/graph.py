@@ -1,0 +1,119 @@
+"""Which jobs a benchmark consists of, and which of them need which."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunet_doselo.versions import version_of
+
+from . import work
+from .jobs import DONE, Job, JobRecord
+from .names import is_guided
+from .setting import Benchmark
+from .work import name_of
+
+KINDS = ("training", "check", "prediction", "plan", "evaluation", "comparison")
+TRAINING, CHECK, PREDICTION, PLAN, EVALUATION, COMPARISON = KINDS
+REFERENCE, NOISE = "reference", "noise_floor"
+
+
+def benchmark_jobs(benchmark: Benchmark) -> list[Job]:
+    """All but the comparison, each after what it needs: plans of the true contours first, then fold by fold."""
+    return [
+        *_true_contours(benchmark),
+        *(
+            job
+            for fold in benchmark.asked.folds
+            for trainer in benchmark.asked.trainers
+            for job in _fold(benchmark, trainer, fold)
+        ),
+    ]
+
+
+def complete_trainers(benchmark: Benchmark, records: Mapping[str, JobRecord]) -> tuple[str, ...]:
+    """Those of which every fold is scored."""
+
+    def is_scored(trainer: str, fold: int) -> bool:
+        record = records.get(name_of(EVALUATION, trainer, fold))
+        return record is not None and record.status == DONE
+
+    asked = benchmark.asked
+    return tuple(trainer for trainer in asked.trainers if all(is_scored(trainer, fold) for fold in asked.folds))
+
+
+def comparison_job(
+    benchmark: Benchmark, trainers: tuple[str, ...], records: Mapping[str, JobRecord], remarks: Sequence[str]
+) -> Job:
+    """Of trainers that are complete; with the noise floor if that could be measured."""
+    noise = records.get(f"{EVALUATION}-{NOISE}")
+    measured = noise is not None and noise.status == DONE
+    evaluations = [name_of(EVALUATION, trainer, fold) for trainer in trainers for fold in benchmark.asked.folds]
+    results = {name: records[name].result for name in [*evaluations, *([noise.name] if noise and measured else [])]}
+    return Job(
+        COMPARISON,
+        COMPARISON,
+        work.compare,
+        (benchmark, trainers, benchmark.noise_floor if measured else None, tuple(remarks)),
+        {"results": results, "baseline": benchmark.asked.baseline, "remarks": list(remarks), **_package()},
+    )
+
+
+def _true_contours(benchmark: Benchmark) -> Iterator[Job]:
+    again = []
+    for case in benchmark.all_cases:
+        labels = benchmark.dataset.path("labels", case, benchmark.split)
+        yield _plan(benchmark, f"{PLAN}-{REFERENCE}-{case}", case, labels, benchmark.reference)
+        again.append(f"{PLAN}-{NOISE}-{case}")
+        yield _plan(benchmark, again[-1], case, labels, benchmark.noise_floor / "plans", _reference(case))
+    yield Job(f"{EVALUATION}-{NOISE}", EVALUATION, work.evaluate_noise, (benchmark,), _scored(benchmark), tuple(again))
+
+
+def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
+    which = (benchmark, trainer, fold)
+    names = {kind: name_of(kind, trainer, fold) for kind in KINDS}
+    yield Job(names[TRAINING], TRAINING, work.train, which, _trained(*which), heavy=True)
+    expected = {**_trained(*which), **_package()}
+    yield Job(names[CHECK], CHECK, work.check, which, expected, (names[TRAINING],))
+    images = {"split": benchmark.split, **_scored(benchmark)}
+    yield Job(names[PREDICTION], PREDICTION, work.predict, which, images, (names[TRAINING], names[CHECK]), heavy=True)
+    plans, folder = [], benchmark.evaluation(trainer, fold)
+    for case in benchmark.cases[fold]:
+        labels = folder / "predictions" / f"{case}{benchmark.dataset.ending}"
+        plans.append(name_of(PLAN, trainer, fold, case))
+        yield _plan(benchmark, plans[-1], case, labels, folder / "plans", names[PREDICTION], _reference(case))
+    yield Job(names[EVALUATION], EVALUATION, work.evaluate, which, _scored(benchmark), (names[PREDICTION], *plans))
+
+
+def _reference(case: str) -> str:
+    return f"{PLAN}-{REFERENCE}-{case}"
+
+
+def _plan(benchmark: Benchmark, name: str, case: str, labels: Path, output: Path, *needs: str) -> Job:
+    """Planned like the reference, if that is among the needs."""
+    like = benchmark.reference if _reference(case) in needs else None
+    guidance = benchmark.dataset.guidance
+    settings = {
+        "engine": benchmark.asked.engine,
+        "case": benchmark.inputs.cases[case],
+        "target_gy": guidance.target_gy,
+        "oars": guidance.oars,
+        **_package(),
+    }
+    return Job(name, PLAN, work.plan_labels, (benchmark, case, labels, output, like), settings, needs)
+
+
+def _trained(benchmark: Benchmark, trainer: str, fold: int) -> dict[str, Any]:
+    inputs = benchmark.inputs.folds[fold]
+    return {
+        "seed": benchmark.asked.seed,
+        "inputs": [inputs.plans, inputs.dataset_json, inputs.fold, inputs.preprocessed],
+        "predictor": benchmark.predictor_sha256 if is_guided(trainer) else None,
+    }
+
+
+def _scored(benchmark: Benchmark) -> dict[str, Any]:
+    return {"cases": benchmark.inputs.cases, **_package()}
+
+
+def _package() -> dict[str, str]:
+    return {"nnunet-doselo": version_of("nnunet-doselo")}

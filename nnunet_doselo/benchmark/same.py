@@ -1,0 +1,122 @@
+"""The same data, folds, plans, lengths, seeds and predictor for all: asserted of every training, and said in words."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.plan_record import ENGINE_NAMES
+
+from .inputs import plans_of, require_equal, sha256_of_json
+from .names import is_guided, length_of, require_one_length
+from .setting import Benchmark
+from .training_facts import TrainingFacts
+
+
+def checked(facts: TrainingFacts, benchmark: Benchmark) -> TrainingFacts:
+    """The facts of a finished training that may be compared with the others, with what could be made sure of.
+
+    Raises
+    ------
+    DoseloError: it was trained on something else, for another time, from another seed or with another predictor.
+    """
+    training = benchmark.training(facts.trainer, facts.fold)
+    inputs = benchmark.inputs.folds[facts.fold]
+    noted = inputs.require_same(training)
+    _require_model_of(benchmark, facts.trainer)
+    _require_validated_on(benchmark, training, facts.fold)
+    require_one_length({f"--trainers {facts.trainer}": length_of(facts.trainer), str(training): facts.length})
+    if other := {*facts.seeds} - {benchmark.asked.seed}:
+        raise DoseloError(
+            f"{training}: all trainings must start from seed {benchmark.asked.seed}, this one from {min(other)}; pass "
+            f"--seed {min(other)} if all were trained with that, or move it away so that it is made anew"
+        )
+    if is_guided(facts.trainer):
+        require_equal(f"{training}: the dose predictor", str(facts.predictor_sha256), str(benchmark.predictor_sha256))
+    return replace(facts, noted=noted)
+
+
+def same_in_words(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[str]:
+    """What was asserted to be the same of these trainings, which have been `checked`.
+
+    Raises
+    ------
+    DoseloError: they were not trained equally long.
+    """
+    length = require_one_length({known.name: known.length for known in facts})
+    asked, inputs = benchmark.asked, benchmark.inputs.folds[benchmark.asked.folds[0]]
+    seeded, guided = [one for one in facts if one.seeds], [one for one in facts if one.predictor_sha256]
+    said = [
+        f"plans {asked.plans}, configuration {asked.configuration} (SHA-256 {inputs.plans[:12]}), and dataset.json "
+        f"({inputs.dataset_json[:12]})",
+        f"preprocessed data ({inputs.preprocessed[:12]}), written down for {sum(one.noted for one in facts)} of "
+        f"{len(facts)} trainings",
+        f"folds {', '.join(map(str, asked.folds))} of splits_final.json",
+        f"seed {asked.seed} at the start of {len(seeded)} of {len(facts)} trainings",
+        f"the same {len(benchmark.all_cases)} cases of images{benchmark.split}, their labels, CT and organs "
+        f"({sha256_of_json(benchmark.inputs.cases)[:12]})",
+        f"{ENGINE_NAMES[asked.engine]}, with isocentre and beams of the true contour",
+    ]
+    if length:
+        said.append(f"{length} in every training")
+    if guided:
+        said.append(f"one dose predictor for {len(guided)} guided trainings (SHA-256 {guided[0].predictor_sha256})")
+    return said
+
+
+def remarks_on(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[str]:
+    """What could not be made sure of, or is not the same though it may not matter."""
+    said = {
+        "no record of a seed (not started by this benchmark)": [one for one in facts if not one.seeds],
+        "interrupted and continued, where it was seeded anew": [one for one in facts if len(one.seeds) > 1],
+        "not begun by this benchmark, so its data are known from nnU-Net's copies of plans and dataset.json alone": [
+            one for one in facts if not one.noted
+        ],
+        "begun before the preprocessed data were last written": [
+            one for one in facts if not one.noted and one.started and one.started < benchmark.inputs.newest
+        ],
+    }
+    found = [f"{what}: {', '.join(one.name for one in those)}" for what, those in said.items() if those]
+    if loaders := {count for one in facts for count in one.loader_processes} - {"0"}:
+        found.append(
+            "batches differ between trainers, because nnU-Net's loader processes seed themselves (nnUNet_n_proc_DA: "
+            f"{', '.join(sorted(loaders))}; 0 makes them alike)"
+        )
+    if len(machines := {name for one in facts for name in one.hardware}) > 1:
+        found.append(f"trained on different hardware: {', '.join(sorted(machines))}")
+    return found
+
+
+def _require_model_of(benchmark: Benchmark, trainer: str) -> None:
+    """nnU-Net's own copies of plans and dataset.json say what a network was trained with."""
+    asked, model = benchmark.asked, benchmark.model(trainer)
+    now = benchmark.inputs.folds[asked.folds[0]]
+    plans = plans_of(_read(model / "plans.json"), asked.configuration, str(model / "plans.json"))
+    require_equal(f"{model}: plans of {asked.configuration}", sha256_of_json(plans), now.plans)
+    require_equal(f"{model}: dataset.json", sha256_of_json(_read(model / "dataset.json")), now.dataset_json)
+
+
+def _require_validated_on(benchmark: Benchmark, training: Path, fold: int) -> None:
+    """The validation that ends a training names the fold's cases; nothing to see where it was cut short."""
+    summary = training / "validation" / "summary.json"
+    if not summary.exists():
+        return
+    different = sorted(validated_cases(training, benchmark.dataset.ending) ^ {*benchmark.validation[fold]})
+    if different:
+        raise DoseloError(
+            f"{training}: must be validated on fold {fold} of splits_final.json, which differs in {len(different)} "
+            f"cases, for example {different[0]}; put back the splits it was trained with, or move it away"
+        )
+
+
+def validated_cases(training: Path, ending: str) -> set[str]:
+    """Those of nnU-Net's final validation, complete; empty if there is none."""
+    summary = training / "validation" / "summary.json"
+    if not summary.exists():
+        return set()
+    return {Path(one["prediction_file"]).name.removesuffix(ending) for one in _read(summary)["metric_per_case"]}
+
+
+def _read(file: Path) -> dict:
+    return json.loads(file.read_text())

@@ -1,0 +1,184 @@
+"""What is compared, on which data, and where everything lies: found once, then the same for every job."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_doselo.atomic import all_or_nothing
+from nnunet_doselo.dataset_folder import ExtendedDataset, environment_folder, raw_dataset
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.planning.interface import ENGINES
+
+from .inputs import Inputs, hash_inputs, plans_of, preprocessed_cases
+from .names import length_of, require_one_length
+
+NNUNETS_SEED, NNUNETS_FOLDS = 12345, 5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line. `trainers`: with those that lambdas add. `split`: Ts, Tr or auto."""
+
+    dataset: str
+    configuration: str
+    trainers: tuple[str, ...]
+    folds: tuple[int, ...]
+    baseline: str = ""
+    split: str = "auto"
+    engine: str = "fluence"
+    plans: str = "nnUNetPlans"
+    seed: int = 0
+    device: str = "cuda"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Everything that jobs need to know; can be sent to other machines.
+
+    cases: that each fold is scored on. validation: each fold's own cases, as in splits_final.json.
+    preprocessed, results: the dataset's folders there.
+    dim: 2 for a configuration of slices, 3 for one of volumes.
+    predictor_sha256: of the dose predictor that the dataset uses; None if it has none.
+    """
+
+    asked: Asked
+    dataset: ExtendedDataset
+    split: str
+    cases: dict[int, tuple[str, ...]]
+    validation: dict[int, tuple[str, ...]]
+    folder: Path
+    preprocessed: Path
+    results: Path
+    inputs: Inputs
+    dim: int
+    predictor_sha256: str | None = None
+
+    @property
+    def all_cases(self) -> list[str]:
+        return sorted({case for cases in self.cases.values() for case in cases})
+
+    @property
+    def reference(self) -> Path:
+        """Plans of the true contours."""
+        return self.folder / "reference"
+
+    @property
+    def noise_floor(self) -> Path:
+        """Evaluation of the true contours, planned a second time."""
+        return self.folder / "noise_floor"
+
+    def evaluation(self, trainer: str, fold: int) -> Path:
+        return self.folder / "evaluations" / trainer / f"fold_{fold}"
+
+    def model(self, trainer: str) -> Path:
+        """nnU-Net's folder of all folds of a trainer."""
+        return self.results / f"{trainer}__{self.asked.plans}__{self.asked.configuration}"
+
+    def training(self, trainer: str, fold: int) -> Path:
+        return self.model(trainer) / f"fold_{fold}"
+
+
+def find_benchmark(asked: Asked, folder: Path) -> Benchmark:
+    """Look everything up, and hash what networks are trained and scored on.
+
+    Writes splits_final.json as nnU-Net would if there is none: trainings that start side by side must not each do so.
+
+    Raises
+    ------
+    DoseloError: something that is needed is not there or does not fit; trainers of different length.
+    """
+    _require_sensible(asked)
+    dataset = raw_dataset(asked.dataset)
+    preprocessed = environment_folder("nnUNet_preprocessed").resolve() / dataset.folder.name
+    dataset = ExtendedDataset(dataset.folder.resolve())
+    plans = _plans(preprocessed, asked)
+    _require_same_declarations(dataset, preprocessed)
+    splits = _splits(preprocessed, preprocessed / plans["configuration"]["data_identifier"], asked.folds)
+    split = _split(dataset, asked.split)
+    cases = {fold: _cases(dataset, split, splits[fold]["val"]) for fold in asked.folds}
+    return Benchmark(
+        asked,
+        dataset,
+        split,
+        cases,
+        {fold: tuple(sorted(splits[fold]["val"])) for fold in asked.folds},
+        folder.resolve(),
+        preprocessed,
+        environment_folder("nnUNet_results").resolve() / dataset.folder.name,
+        hash_inputs(dataset, preprocessed, plans, {fold: splits[fold] for fold in asked.folds}, cases, split),
+        len(plans["configuration"]["patch_size"]),
+    )
+
+
+def _require_sensible(asked: Asked) -> None:
+    if asked.baseline not in asked.trainers:
+        raise DoseloError(f"--baseline must be one of {', '.join(asked.trainers)}, found {asked.baseline}")
+    if asked.split not in ("auto", "Ts", "Tr"):
+        raise DoseloError(f"--split must be Ts, Tr or auto, found {asked.split}")
+    if asked.engine not in ENGINES:
+        raise DoseloError(f"--engine must be one of {', '.join(ENGINES)}, found {asked.engine}")
+    require_one_length({trainer: length_of(trainer) for trainer in asked.trainers})
+
+
+def _plans(preprocessed: Path, asked: Asked) -> dict[str, Any]:
+    file = preprocessed / f"{asked.plans}.json"
+    if not file.exists():
+        number = preprocessed.name[7:10]
+        raise DoseloError(
+            f"{file}: no such file; plan and preprocess first: nnUNetv2_plan_and_preprocess -d {number} "
+            f"-c {asked.configuration}"
+        )
+    return plans_of(json.loads(file.read_text()), asked.configuration, str(file))
+
+
+def _require_same_declarations(dataset: ExtendedDataset, preprocessed: Path) -> None:
+    """Networks are trained with nnU-Net's copy of dataset.json, and scored with the original."""
+    copy = ExtendedDataset(preprocessed).dataset_json
+    for key in ("labels", "channel_names", "dose_guidance"):
+        if copy.get(key) != dataset.dataset_json.get(key):
+            raise DoseloError(
+                f"{preprocessed / 'dataset.json'}: {key} must be as in the dataset, {dataset.dataset_json.get(key)}, "
+                f"found {copy.get(key)}; copy the dataset's dataset.json there, or plan and preprocess again"
+            )
+
+
+def _split(dataset: ExtendedDataset, asked: str) -> str:
+    if asked != "auto":
+        return asked
+    return "Ts" if {*dataset.cases("labels", "Ts")} & {*dataset.cases("images", "Ts")} else "Tr"
+
+
+def _splits(preprocessed: Path, data: Path, folds: Sequence[int]) -> list[dict[str, list[str]]]:
+    file = preprocessed / "splits_final.json"
+    if not file.exists():
+        from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+        found = generate_crossval_split(preprocessed_cases(data), seed=NNUNETS_SEED, n_splits=NNUNETS_FOLDS)
+        with all_or_nothing(file) as partial:
+            partial.write_text(
+                json.dumps([{k: [str(c) for c in v] for k, v in fold.items()} for fold in found], indent=4)
+            )
+    splits = json.loads(file.read_text())
+    if max(folds) >= len(splits):
+        raise DoseloError(f"{file}: has the folds 0 to {len(splits) - 1}, --folds asks for {max(folds)}")
+    return splits
+
+
+def _cases(dataset: ExtendedDataset, split: str, validation: Sequence[str]) -> tuple[str, ...]:
+    """That a fold is scored on: its validation cases, or all test cases that have labels."""
+    labelled = {*dataset.cases("labels", split)}
+    wanted = sorted(validation if split == "Tr" else labelled & {*dataset.cases("images", split)})
+    missing = {
+        kind: [c for c in wanted if not dataset.path(kind, c, split).exists()] for kind in ("labels", "ct", "oars")
+    }
+    for kind, cases in missing.items():
+        if cases:
+            raise DoseloError(
+                f"{dataset.folder / f'{kind}{split}'}: must have a file of every case that is scored, "
+                f"missing {len(cases)} of {len(wanted)}, for example {cases[0]}{dataset.ending}"
+            )
+    if not wanted:
+        raise DoseloError(f"{dataset.folder}: no case to score with --split {split}; labels{split} and images{split}?")
+    return tuple(wanted)

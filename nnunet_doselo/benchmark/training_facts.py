@@ -1,0 +1,125 @@
+"""What nnU-Net and `seeded_training` have written down about a finished training."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .names import Length
+from .seeded_record import TrainingRun, read_runs
+
+FINAL, UNFINISHED = "checkpoint_final.pth", ("checkpoint_latest.pth", "checkpoint_best.pth")
+TIME = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?): ")
+CURVES = {
+    "train_loss": "train_losses",
+    "val_loss": "val_losses",
+    "ema_dice": "ema_fg_dice",
+    **{
+        name: name
+        for name in (
+            *("train_voxel_loss", "train_dose_term", "val_voxel_loss", "val_dose_term"),
+            *("train_dose_rms_gy", "val_dose_rms_gy"),
+        )
+    },
+}
+"""Names in curves.json, and in the log that nnU-Net keeps in a checkpoint; the last six are of guided trainings."""
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """iterations: None if nnU-Net's debug.json is gone. hours: with the final validation; None if nothing tells.
+
+    seeds, loader_processes, hardware: of each of its runs (one, if it was not interrupted); empty if they were not
+        started by `seeded_training`, hardware then as nnU-Net noted it.
+    predictor_sha256: None without dose term. noted: the benchmark has written down what the training reads.
+    """
+
+    trainer: str
+    fold: int
+    epochs: int
+    iterations: int | None
+    started: float | None
+    hours: float | None
+    seeds: tuple[int, ...]
+    loader_processes: tuple[str, ...]
+    hardware: tuple[str, ...]
+    predictor_sha256: str | None
+    noted: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.trainer} fold {self.fold}"
+
+    @property
+    def length(self) -> Length | None:
+        return Length(self.epochs, self.iterations) if self.iterations else None
+
+
+def facts_from(result: dict[str, Any]) -> TrainingFacts:
+    """As they come back from JSON."""
+    tuples = {name: tuple(result[name]) for name in ("seeds", "loader_processes", "hardware")}
+    return TrainingFacts(**{**result, **tuples})
+
+
+def read_training(training: Path, trainer: str, fold: int) -> tuple[TrainingFacts, dict[str, Any]]:
+    """The facts of a finished training, and its curves as in curves.json; `training`: its fold's folder."""
+    import torch
+
+    # nnU-Net's own checkpoints hold more than tensors; mapped, so that weights are not read
+    checkpoint = torch.load(training / FINAL, map_location="cpu", weights_only=False, mmap=True)
+    debug = _debug(training)
+    runs = read_runs(training)
+    spans = _log_spans(training)
+    facts = TrainingFacts(
+        trainer,
+        fold,
+        checkpoint["current_epoch"],
+        int(debug["num_iterations_per_epoch"]) if "num_iterations_per_epoch" in debug else None,
+        min([run.started for run in runs] or [start for start, _ in spans], default=None),
+        _hours(runs, spans),
+        tuple(run.seed for run in runs),
+        tuple(run.loader_processes for run in runs),
+        tuple(run.hardware for run in runs) or _noted_hardware(debug),
+        checkpoint["init_args"].get("dose_predictor_sha256"),
+    )
+    return facts, curves_of(checkpoint["logging"])
+
+
+def curves_of(logged: dict[str, Any]) -> dict[str, Any]:
+    """curves.json; NaN becomes None."""
+    curves = {name: _finite(logged[key]) for name, key in CURVES.items() if key in logged}
+    return {"epochs": len(logged["train_losses"]), **curves}
+
+
+def _finite(values: Sequence[float]) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _debug(training: Path) -> dict[str, str]:
+    file = training / "debug.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def _noted_hardware(debug: dict[str, str]) -> tuple[str, ...]:
+    found = debug.get("gpu_name") or debug.get("device")
+    return (found,) if found else ()
+
+
+def _hours(runs: Sequence[TrainingRun], spans: Sequence[tuple[float, float]]) -> float | None:
+    """From the records of its runs, else from the times in nnU-Net's logs."""
+    seconds = [run.seconds for run in runs] or [end - start for start, end in spans]
+    return sum(seconds) / 3600 if seconds else None
+
+
+def _log_spans(training: Path) -> list[tuple[float, float]]:
+    """First and last time in each of nnU-Net's logs, in seconds since 1970."""
+    spans = []
+    for log in sorted(training.glob("training_log_*.txt")):
+        times = [match[1] for line in log.read_text(errors="replace").splitlines() if (match := TIME.match(line))]
+        if times:
+            spans.append((datetime.fromisoformat(times[0]).timestamp(), datetime.fromisoformat(times[-1]).timestamp()))
+    return spans

@@ -1,0 +1,174 @@
+"""What the jobs of a benchmark do, wherever they run."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from nnunet_doselo import cohort
+from nnunet_doselo.atomic import all_or_nothing
+from nnunet_doselo.dose_sources import PlannedDoses
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.hashing import sha256_of
+from nnunet_doselo.plan_cohort import PlanTask, plan_case
+from nnunet_doselo.plan_record import read_record, record_path
+
+from .inputs import INPUTS_FILE
+from .jobs import Made
+from .names import titles
+from .run import Run
+from .same import checked, validated_cases
+from .setting import Benchmark
+from .training_facts import FINAL, UNFINISHED, read_training
+
+CURVES_FILE = "curves.json"
+
+
+def name_of(kind: str, trainer: str, fold: int, case: str = "") -> str:
+    return "-".join(filter(None, [kind, trainer, f"fold_{fold}", case]))
+
+
+def train(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+    """Take over what nnU-Net has finished, continue what it has begun, else train from the beginning."""
+    training = benchmark.training(trainer, fold)
+    final = training / FINAL
+    if final.exists():
+        benchmark.inputs.folds[fold].require_same(training)
+    elif any((training / name).exists() for name in UNFINISHED):
+        benchmark.inputs.folds[fold].require_same(training)
+        run.command(name_of("training", trainer, fold), _training_command(benchmark, trainer, fold, "--c"))
+    else:
+        _train_anew(run, benchmark, trainer, fold)
+    return Made({"checkpoint_sha256": sha256_of(final)}, (final,))
+
+
+def _train_anew(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None:
+    training = benchmark.training(trainer, fold)
+    benchmark.inputs.folds[fold].write(training)
+    try:
+        run.command(name_of("training", trainer, fold), _training_command(benchmark, trainer, fold))
+    finally:
+        if not any((training / name).exists() for name in (FINAL, *UNFINISHED)):
+            # it came to nothing: the note must not vouch for what somebody else trains there
+            (training / INPUTS_FILE).unlink(missing_ok=True)
+            with suppress(OSError):
+                training.rmdir()
+                training.parent.rmdir()
+
+
+def _training_command(benchmark: Benchmark, trainer: str, fold: int, *more: str) -> list[str]:
+    asked = benchmark.asked
+    return [
+        *(sys.executable, "-m", "nnunet_doselo.benchmark.seeded_training", str(asked.seed)),
+        *(benchmark.dataset.folder.name, asked.configuration, str(fold)),
+        *("-tr", trainer, "-p", asked.plans, "-device", asked.device, *more),
+    ]
+
+
+def check(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+    """Is the training one that may be compared with the others? Its facts; writes its curves."""
+    facts, curves = read_training(benchmark.training(trainer, fold), trainer, fold)
+    file = benchmark.evaluation(trainer, fold) / CURVES_FILE
+    with all_or_nothing(file) as partial:
+        partial.write_text(json.dumps(curves) + "\n")
+    return Made(asdict(checked(facts, benchmark)), (file,))
+
+
+def predict(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+    """Contours of the cases that the fold is scored on, into predictions/ of its evaluation."""
+    name, asked = name_of("prediction", trainer, fold), benchmark.asked
+    output = benchmark.evaluation(trainer, fold) / "predictions"
+    if benchmark.split == "Tr":
+        _validate(run, benchmark, trainer, fold)
+        for case in benchmark.cases[fold]:
+            _copy(benchmark.training(trainer, fold) / "validation" / f"{case}{benchmark.dataset.ending}", output)
+    else:
+        images = str(benchmark.dataset.folder / "imagesTs")
+        command = ["nnUNetv2_predict", "-i", images, "-o", str(output), "-d", benchmark.dataset.folder.name]
+        which = ["-c", asked.configuration, "-f", str(fold), "-tr", trainer, "-p", asked.plans, "-device", asked.device]
+        processes = ["-npp", _few(run), "-nps", _few(run)]
+        run.command(name, _installed([*command, *which, *processes]))
+    files = [output / f"{case}{benchmark.dataset.ending}" for case in benchmark.cases[fold]]
+    return Made({file.name: sha256_of(file) for file in files}, tuple(files))
+
+
+def _few(run: Run) -> str:
+    """Processes that load and export: nnU-Net's three, or fewer if its own setting or the machine has fewer."""
+    return str(min(3, int(run.environment.get("nnUNet_def_n_proc") or os.cpu_count() or 1)))
+
+
+def _validate(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None:
+    """nnU-Net predicts a fold's validation cases when a training ends; made up for if it was cut short then."""
+    asked, training = benchmark.asked, benchmark.training(trainer, fold)
+    if {*benchmark.cases[fold]} <= validated_cases(training, benchmark.dataset.ending):
+        return
+    command = ["nnUNetv2_train", benchmark.dataset.folder.name, asked.configuration, str(fold), "--val"]
+    which = ["-tr", trainer, "-p", asked.plans, "-device", asked.device]
+    run.command(name_of("prediction", trainer, fold), _installed([*command, *which]))
+
+
+def _copy(file: Path, folder: Path) -> None:
+    with all_or_nothing(folder / file.name) as partial:
+        shutil.copyfile(file, partial)
+
+
+def _installed(command: list[str]) -> list[str]:
+    """The program beside this interpreter, whether or not its environment is activated."""
+    return [str(Path(sys.executable).parent / command[0]), *command[1:]]
+
+
+def plan_labels(run: Run, benchmark: Benchmark, case: str, labels: Path, output: Path, like: Path | None) -> Made:
+    """A dose for one label map; `like`: folder of the reference plans, None for those themselves."""
+    record = read_record(like, case) if like else None
+    if like and record is None:
+        raise DoseloError(f"{record_path(like, case)}: the record of the reference plan must be there, found none")
+    engine, ending = benchmark.asked.engine, benchmark.dataset.ending
+    planned = plan_case(PlanTask(benchmark.dataset, case, benchmark.split, labels, output, engine, record))
+    dose = output / f"{case}{ending}"
+    return Made({"dose_sha256": sha256_of(dose), "remarks": planned.record.remarks}, (dose, record_path(output, case)))
+
+
+def evaluate(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+    """Score a fold's contours."""
+    folder, cases = benchmark.evaluation(trainer, fold), benchmark.cases[fold]
+    return _evaluate(benchmark, folder / "predictions", folder, cases, trainer)
+
+
+def evaluate_noise(run: Run, benchmark: Benchmark) -> Made:
+    """Score the true contours themselves, planned a second time."""
+    labels = benchmark.dataset.folder / f"labels{benchmark.split}"
+    return _evaluate(
+        benchmark, labels, benchmark.noise_floor, tuple(benchmark.all_cases), "true contours, planned again"
+    )
+
+
+def _evaluate(benchmark: Benchmark, contours: Path, folder: Path, cases: tuple[str, ...], name: str) -> Made:
+    source = PlannedDoses(benchmark.dataset, folder / "plans", benchmark.reference, benchmark.split)
+    cohort.evaluate(benchmark.dataset, contours, source, folder, split=benchmark.split, cases=cases, name=name)
+    file = folder / "evaluation.json"
+    return Made({"evaluation_sha256": sha256_of(file)}, (file,))
+
+
+def compare(
+    run: Run, benchmark: Benchmark, trainers: tuple[str, ...], noise_floor: Path | None, remarks: tuple[str, ...]
+) -> Made:
+    """All folds of these trainers against the baseline."""
+    from nnunet_doselo.evaluation.comparison import compare_evaluations
+
+    contours: Mapping[str, Mapping[str, Path]] = {
+        trainer: {str(fold): benchmark.evaluation(trainer, fold) for fold in benchmark.asked.folds}
+        for trainer in trainers
+    }
+    compare_evaluations(
+        benchmark.folder,
+        contours,
+        baseline=benchmark.asked.baseline,
+        titles=titles(trainers),
+        noise_floor=noise_floor,
+        remarks=remarks,
+    )
+    return Made(None, (benchmark.folder / "comparison.json",))

@@ -1,0 +1,182 @@
+"""Several folders of contours on the same cases: means with intervals, paired tests against a baseline, noise floor.
+
+The unit is the case: values of several folds are averaged first, see `paired_tests`.
+"""
+
+import os
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnunet_doselo.errors import DoseloError
+
+from .comparison_file import ComparedContours, Comparison, MetricTable, NoiseFloor, Summary, write_comparison
+from .comparison_file import read_comparison as read_comparison
+from .comparison_remarks import remarks_on
+from .evaluation_file import CaseResult, Evaluation, read_evaluation
+from .metrics import METRICS, OVERLAPS, Metric, overlap_metric
+from .paired_tests import Folds, PairedComparison, bootstrap_interval, compare_trainers, mean_over_folds
+from .same_evaluations import require_same
+from .structure_metrics import error_metric
+
+Loaded = Mapping[str, Mapping[str, Evaluation]]
+"""Evaluations by name of the contours, by fold."""
+
+
+def compare_evaluations(
+    output: Path,
+    contours: Mapping[str, Mapping[str, Path]],
+    *,
+    baseline: str,
+    titles: Mapping[str, str] | None = None,
+    noise_floor: Path | None = None,
+    remarks: Sequence[str] = (),
+) -> Comparison:
+    """Compare evaluation folders; writes comparison.json and comparison.csv to `output`.
+
+    Parameters
+    ----------
+    contours: evaluation folder by name, by fold ("" for contours of no fold).
+    baseline: one of the names.
+    titles: short ones by name, for tables; the names themselves if missing.
+    noise_floor: evaluation folder of the true contours planned a second time.
+    remarks: of the caller, listed first.
+
+    Raises
+    ------
+    DoseloError: an unknown baseline; a folder that is no evaluation; evaluations of other cases, references, sources
+        of dose or criteria than the baseline's.
+    """
+    if baseline not in contours:
+        raise DoseloError(f"the baseline must be one of {', '.join(contours)}, found {baseline}")
+    loaded = {name: {fold: read_evaluation(path) for fold, path in folds.items()} for name, folds in contours.items()}
+    floor = read_evaluation(noise_floor) if noise_floor else None
+    require_same(loaded, baseline, floor)
+    table = metric_table(_headline(loaded), loaded, baseline, lambda case: case.scores)
+    first = next(iter(loaded[baseline].values()))
+    found = Comparison(
+        dataset=first.dataset,
+        dose=first.provenance["dose"],
+        baseline=baseline,
+        contours=[
+            ComparedContours(name, (titles or {}).get(name, name), _relative(folds, output))
+            for name, folds in contours.items()
+        ],
+        order=by_impact(table.values["rmae"][baseline]),
+        table=table,
+        structures=metric_table(_of_structures(first), loaded, baseline, structure_errors),
+        noise_floor=_floor(floor, table.metrics) if floor else None,
+        remarks=[*remarks, *remarks_on(loaded, table.tests, table.metrics, floor)],
+        provenance=_provenance(loaded, first),
+    )
+    write_comparison(output, found, loaded)
+    return found
+
+
+def metric_table(
+    metrics: Sequence[Metric], loaded: Loaded, baseline: str, scores_of: Callable[[CaseResult], Mapping[str, float]]
+) -> MetricTable:
+    """Values, summaries and tests of some metrics; `scores_of` gives them for one case."""
+    scores = {
+        name: {fold: {case.case: scores_of(case) for case in one.cases} for fold, one in folds.items()}
+        for name, folds in loaded.items()
+    }
+    runs = {metric.key: {name: _one_metric(metric.key, folds) for name, folds in scores.items()} for metric in metrics}
+    values = {key: {name: mean_over_folds(folds) for name, folds in named.items()} for key, named in runs.items()}
+    return MetricTable(
+        {metric.key: metric for metric in metrics},
+        values,
+        {key: {name: summary(list(cases.values())) for name, cases in named.items()} for key, named in values.items()},
+        {metric.key: _tests(runs[metric.key], baseline, metric) for metric in metrics},
+    )
+
+
+def summary(values: Sequence[float]) -> Summary:
+    """Of one value a case; those that are not finite are left out."""
+    finite = [value for value in values if np.isfinite(value)]
+    interval = bootstrap_interval(np.array(finite))
+    return Summary(
+        mean=statistics.fmean(finite) if finite else float("nan"),
+        median=statistics.median(finite) if finite else float("nan"),
+        std=statistics.stdev(finite) if len(finite) > 1 else float("nan"),
+        ci_low=interval.low,
+        ci_high=interval.high,
+        ci_method=interval.method,
+        cases=len(finite),
+    )
+
+
+def by_impact(rmae: Mapping[str, float]) -> list[str]:
+    """Cases by falling RMAE; those without one last, equal ones by name."""
+    return sorted(rmae, key=lambda case: (not np.isfinite(rmae[case]), -np.nan_to_num(rmae[case]), case))
+
+
+def structure_errors(case: CaseResult) -> dict[str, float]:
+    """Errors of every figure of each structure by STRUCTURE_FIGURE, beside the case's own scores."""
+    errors = {
+        f"{name}_{figure}": error for name, both in case.structures.items() for figure, error in both.errors().items()
+    }
+    return {**case.scores, **errors}
+
+
+def _headline(loaded: Loaded) -> list[Metric]:
+    """Those of `METRICS` that any case has."""
+    known = {key for folds in loaded.values() for one in folds.values() for case in one.cases for key in case.scores}
+    return [metric for metric in METRICS if metric.key in known]
+
+
+def _of_structures(evaluation: Evaluation) -> list[Metric]:
+    """Overlaps of each target where there are several, then errors of structures that any case has."""
+    targets = list(evaluation.dataset.target_gy)
+    overlaps = [overlap_metric(name, key) for name in targets for key in OVERLAPS] if len(targets) > 1 else []
+    figures = dict.fromkeys(
+        (name, figure)
+        for case in evaluation.cases
+        for name, both in case.structures.items()
+        for figure in both.reference
+    )
+    return overlaps + [error_metric(name, figure) for name, figure in figures]
+
+
+def _one_metric(key: str, folds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Folds:
+    """From all scores by fold, by case; NaN where a case lacks the metric."""
+    return {
+        fold: {case: scores.get(key, float("nan")) for case, scores in cases.items()} for fold, cases in folds.items()
+    }
+
+
+def _tests(runs: Mapping[str, Folds], baseline: str, metric: Metric) -> dict[str, PairedComparison]:
+    others = {name: folds for name, folds in runs.items() if name != baseline}
+    return compare_trainers(runs[baseline], others, lower_is_better=metric.lower_is_better)
+
+
+def _floor(evaluation: Evaluation, metrics: Mapping[str, Metric]) -> dict[str, NoiseFloor]:
+    found = {}
+    for key in metrics:
+        finite = [case.score(key) for case in evaluation.cases if np.isfinite(case.score(key))]
+        nothing = float("nan")
+        found[key] = NoiseFloor(
+            statistics.fmean(finite) if finite else nothing, max(finite, default=nothing), len(finite)
+        )
+    return found
+
+
+def _relative(folds: Mapping[str, Path], output: Path) -> dict[str, str]:
+    return {fold: Path(os.path.relpath(path, output)).as_posix() for fold, path in folds.items()}
+
+
+def _provenance(loaded: Loaded, first: Evaluation) -> dict[str, Any]:
+    """What all share, as the baseline's first evaluation has it, and where each got its contours and doses."""
+    own = ("predictions", "evaluated_dose", "planner_remarks")
+    return {
+        **{key: value for key, value in first.provenance.items() if key not in (*own, "dose")},
+        "contours": {
+            name: {
+                fold: {key: one.provenance[key] for key in own if key in one.provenance} for fold, one in folds.items()
+            }
+            for name, folds in loaded.items()
+        },
+    }

@@ -1,0 +1,113 @@
+"""What a reader of a comparison has to know beside its numbers, one sentence each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from .evaluation_file import CaseResult, Evaluation
+from .metrics import Metric
+from .paired_tests import PairedComparison
+
+FEWEST_CASES = 6
+"""Of five differences none reaches p = 0.05, see `signed_rank`."""
+NAMED = 5
+FLOOR_METRIC, RULER_METRIC = "rmae", "predictor_error_gy"
+
+
+def remarks_on(
+    loaded: Mapping[str, Mapping[str, Evaluation]],
+    tests: Mapping[str, Mapping[str, PairedComparison]],
+    metrics: Mapping[str, Metric],
+    noise_floor: Evaluation | None,
+) -> list[str]:
+    """In order of weight: how many cases, errors of the ruler, goals, what is missing, other versions, planners."""
+    folds = list(next(iter(loaded.values())).values())
+    first, cases = folds[0], list({case.case: case for fold in folds for case in fold.cases}.values())
+    return [
+        *_few_cases(first, len(cases), tests),
+        *(_floor(noise_floor, tests) if noise_floor else ()),
+        *_ruler(cases),
+        f"clinical goals: {first.provenance['goals']['from']}",
+        *_missing_values(loaded, metrics),
+        *_missing_structures(cases),
+        *_versions(loaded),
+        *_planners(loaded),
+    ]
+
+
+def _few_cases(first: Evaluation, cases: int, tests: Mapping[str, Mapping[str, PairedComparison]]) -> Iterator[str]:
+    # "2 of 10 in the split", of one fold
+    of_split = first.provenance["cases"].partition(" of ")[2]
+    if not of_split.startswith(f"{cases} "):
+        yield f"{cases} of {of_split} are evaluated"
+    pairs = max((one.cases for found in tests.values() for one in found.values()), default=FEWEST_CASES)
+    if pairs < FEWEST_CASES:
+        yield f"with {pairs} cases no test can reach p = 0.05, whatever the differences"
+
+
+def _floor(floor: Evaluation, tests: Mapping[str, Mapping[str, PairedComparison]]) -> Iterator[str]:
+    values = [case.score(FLOOR_METRIC) for case in floor.cases if np.isfinite(case.score(FLOOR_METRIC))]
+    if not values:
+        return
+    yield (
+        f"noise floor, the true contours planned a second time: RMAE {100 * np.mean(values):.2f} % on average, "
+        f"{100 * max(values):.2f} % at most"
+    )
+    for name, test in tests[FLOOR_METRIC].items():
+        if 0 < abs(test.mean_difference) <= np.mean(values):
+            yield f"{name}: its difference in RMAE to the baseline is within the noise floor"
+
+
+def _ruler(cases: Sequence[CaseResult]) -> Iterator[str]:
+    errors = [case.score(RULER_METRIC) for case in cases if np.isfinite(case.score(RULER_METRIC))]
+    if errors:
+        yield f"the ruler's error: the dose predictor is {np.mean(errors):.2f} Gy off the planned doses on average"
+
+
+def _versions(loaded: Mapping[str, Mapping[str, Evaluation]]) -> Iterator[str]:
+    found: dict[str, set[str]] = {}
+    for one in (one for folds in loaded.values() for one in folds.values()):
+        for package, version in one.provenance.get("versions", {}).items():
+            found.setdefault(package, set()).add(version)
+    for package, versions in found.items():
+        if len(versions) > 1:
+            yield f"evaluated with several versions of {package}: {', '.join(sorted(versions))}"
+
+
+def _missing_values(loaded: Mapping[str, Mapping[str, Evaluation]], metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Sentences that name the same cases are one."""
+    for name, folds in loaded.items():
+        titles: dict[tuple[str, ...], list[str]] = {}
+        for key, metric in metrics.items():
+            cases = dict.fromkeys(
+                case.case for one in folds.values() for case in one.cases if not np.isfinite(case.score(key))
+            )
+            if cases:
+                titles.setdefault(tuple(cases), []).append(metric.title)
+        for missing, of in titles.items():
+            yield f"{name}: {', '.join(of)} not defined, and left out, in {_some(missing)}"
+
+
+def _missing_structures(cases: Sequence[CaseResult]) -> Iterator[str]:
+    missing: dict[str, list[str]] = {}
+    for case in cases:
+        for name in _empty(case):
+            missing.setdefault(name, []).append(case.case)
+    for name, lacking in missing.items():
+        yield f"{name}: no voxels in the reference of {_some(lacking)}"
+
+
+def _empty(case: CaseResult) -> list[str]:
+    return [name for name, both in case.structures.items() if np.isnan(both.reference["dmean_gy"])]
+
+
+def _planners(loaded: Mapping[str, Mapping[str, Evaluation]]) -> Iterator[str]:
+    for name, folds in loaded.items():
+        for fold, one in folds.items():
+            for case, said in one.provenance.get("planner_remarks", {}).items():
+                yield f"{name}{f', fold {fold}' if fold else ''}, {case}: {'; '.join(said)}"
+
+
+def _some(cases: Sequence[str]) -> str:
+    more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
+    return ", ".join(cases[:NAMED]) + more

@@ -1,0 +1,60 @@
+"""What must be the same in evaluations that are compared: asserted, not assumed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nnunet_doselo.errors import DoseloError
+
+from .evaluation_file import Evaluation
+
+SAME_PROVENANCE = ("rmae_threshold_of_rx", "gamma", "goals", "surface_distances")
+PREDICTED = "predicted"
+
+
+def require_same(
+    loaded: Mapping[str, Mapping[str, Evaluation]], baseline: str, noise_floor: Evaluation | None = None
+) -> None:
+    """That all were measured alike, on the same references. Cases and folds are `paired_tests`' own concern.
+
+    Raises
+    ------
+    DoseloError: naming the first evaluation that differs from the baseline's first one, and in what.
+    """
+    first = next(iter(loaded[baseline].values()))
+    references = {one.case: one.reference_sha256 for fold in loaded[baseline].values() for one in fold.cases}
+    others = [
+        (f"{name}{f', fold {fold}' if fold else ''}", one) for name, of in loaded.items() for fold, one in of.items()
+    ]
+    for where, other in [*others, *([("noise floor", noise_floor)] if noise_floor else [])]:
+        for what, theirs in _measured(other).items():
+            if theirs != (ours := _measured(first)[what]):
+                raise DoseloError(
+                    f"{where}: must be evaluated like {baseline} to be compared with it, but {what} is {theirs} "
+                    f"against {ours}; evaluate both again, alike"
+                )
+        _require_same_references(where, other, references, baseline)
+
+
+def _measured(evaluation: Evaluation) -> dict[str, Any]:
+    provenance = evaluation.provenance
+    return {
+        "the dataset": evaluation.dataset,
+        "the kind of dose": provenance["dose"]["kind"],
+        "the dose predictor": provenance.get("dose_predictor", {}).get("sha256"),
+        **{key: provenance.get(key) for key in SAME_PROVENANCE},
+    }
+
+
+def _require_same_references(
+    where: str, evaluation: Evaluation, references: Mapping[str, Mapping[str, str]], baseline: str
+) -> None:
+    """Predicted doses may differ in their last digits from run to run: there the predictor is held to be the same."""
+    kinds = ("labels",) if evaluation.provenance["dose"]["kind"] == PREDICTED else ("labels", "dose")
+    for case in evaluation.cases:
+        ours = references.get(case.case, case.reference_sha256)
+        for kind in kinds:
+            if case.reference_sha256[kind] != ours[kind]:
+                raise DoseloError(
+                    f"{where}, case {case.case}: must have the reference {kind} of {baseline} to be compared with it, "
+                    f"found another file (SHA-256 {case.reference_sha256[kind][:12]}… against {ours[kind][:12]}…)"
+                )

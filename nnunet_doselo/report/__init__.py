@@ -1,0 +1,1 @@
+"""Results of a benchmark or an evaluation as one HTML file."""

@@ -1,0 +1,144 @@
+"""Everything that the page tells, as numbers and texts; report.json is this, and the page is drawn from it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from nnunet_doselo.evaluation.evaluation_file import EvaluatedDataset
+from nnunet_doselo.evaluation.metrics import Metric
+from nnunet_doselo.versions import versions
+
+from .charts import BarChart, BarSeries, LinePanel
+from .choice import ChosenCase, best_other, choose_cases
+from .dvh_curves import CaseDvh
+from .goal_tables import GoalLine, LostGoal, goal_lines, lost_goals
+from .headline import PRIMARY, MetricRows, in_words, metric_rows
+from .provenance import Job, PredictorFigures, jobs_of, predictor_figures, provenance_rows
+from .results import Results
+from .structure_tables import (
+    IslandLine,
+    IslandTally,
+    StructureLine,
+    island_lines,
+    island_tallies,
+    structure_lines,
+)
+from .styles import StructureStyle, TrainerStyle, structure_styles, trainer_style
+from .training_curves import curve_panels
+
+FORMAT = "doselo-report/1"
+
+
+@dataclass(frozen=True)
+class ShownCase:
+    """A case with pictures. slice: the one in its panel. plans: fold by trainer, of those that are drawn."""
+
+    case: str
+    slice: int
+    plans: Mapping[str, str]
+    dvh: CaseDvh
+
+
+@dataclass(frozen=True)
+class Report:
+    """trainers, styles: by name, the baseline first. chosen_against: name of the trainer that cases are chosen by."""
+
+    format: str
+    created: str
+    dataset: EvaluatedDataset
+    dose: Mapping[str, Any]
+    baseline: str
+    trainers: Mapping[str, str]
+    styles: Mapping[str, TrainerStyle]
+    structure_styles: Sequence[StructureStyle]
+    folds: Mapping[str, Sequence[str]]
+    cases: Sequence[str]
+    words: Sequence[str]
+    metrics: Sequence[MetricRows]
+    impact: BarChart | None
+    chosen: Sequence[ChosenCase]
+    chosen_against: str | None
+    shown: Sequence[ShownCase]
+    goals: Sequence[GoalLine]
+    lost_goals: Sequence[LostGoal]
+    islands: Sequence[IslandLine]
+    island_tallies: Sequence[IslandTally]
+    structures: Sequence[StructureLine]
+    curves: Sequence[LinePanel]
+    predictor: PredictorFigures | None
+    provenance: Sequence[tuple[str, str]]
+    jobs: Sequence[Job]
+    remarks: Sequence[str]
+    versions: Mapping[str, str]
+
+
+def chosen_of(results: Results) -> tuple[list[ChosenCase], str | None]:
+    """Best, median and worst case, and the trainer by whose gain they are chosen (None: by the baseline alone)."""
+    table, baseline = results.comparison.table, results.comparison.baseline
+    if PRIMARY not in table.values:
+        return [], None
+    values = table.values[PRIMARY]
+    other = best_other({name: table.summary[PRIMARY][name].mean for name in results.trainers}, baseline)
+    return choose_cases(values[baseline], values[other] if other else None), other
+
+
+def report_of(results: Results, shown: Sequence[ShownCase], remarks: Sequence[str]) -> Report:
+    """Put the numbers together; `shown` and `remarks` come from reading the cases' images."""
+    comparison, trainers, plans = results.comparison, results.trainers, results.plans
+    styles = {name: trainer_style(index) for index, name in enumerate(trainers)}
+    metrics = metric_rows(comparison, trainers)
+    primary = next((rows for rows in metrics if rows.metric.key == PRIMARY), None)
+    chosen, other = chosen_of(results)
+    curves = {name: results.curves[name] for name in trainers if name in results.curves}
+    return Report(
+        format=FORMAT,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        dataset=comparison.dataset,
+        dose=comparison.dose,
+        baseline=comparison.baseline,
+        trainers=trainers,
+        styles=styles,
+        structure_styles=structure_styles(comparison.dataset.target_gy, comparison.dataset.oars),
+        folds={one.name: list(one.evaluations) for one in comparison.contours},
+        cases=comparison.order,
+        words=in_words(primary, trainers, comparison.baseline) if primary else [],
+        metrics=metrics,
+        impact=_impact(results, styles) if primary else None,
+        chosen=chosen,
+        chosen_against=other,
+        shown=shown,
+        goals=goal_lines(plans),
+        lost_goals=lost_goals(plans),
+        islands=island_lines(plans),
+        island_tallies=island_tallies(plans),
+        structures=structure_lines(plans, comparison.baseline),
+        curves=curve_panels(curves, trainers, styles),
+        predictor=predictor_figures(results.predictor_card),
+        provenance=provenance_rows(comparison.provenance, results.manifest),
+        jobs=jobs_of(results.manifest),
+        remarks=_remarks(results, remarks),
+        versions=versions(),
+    )
+
+
+def _remarks(results: Results, own: Sequence[str]) -> list[str]:
+    """The comparison repeats what the benchmark says; once is enough."""
+    of_benchmark = (results.manifest or {}).get("remarks") or []
+    return list(dict.fromkeys([*results.comparison.remarks, *map(str, of_benchmark), *results.remarks, *own]))
+
+
+def _impact(results: Results, styles: Mapping[str, TrainerStyle]) -> BarChart:
+    """Figure 2 of the paper: RMAE of every case, sorted by the baseline's."""
+    comparison = results.comparison
+    metric, values = comparison.table.metrics[PRIMARY], comparison.table.values[PRIMARY]
+    series = [
+        BarSeries(title, styles[name], tuple(_shown(metric, values[name][case]) for case in comparison.order))
+        for name, title in results.trainers.items()
+    ]
+    return BarChart(f"{metric.title} [{metric.unit}]", tuple(comparison.order), tuple(series))
+
+
+def _shown(metric: Metric, value: float) -> float | None:
+    return metric.scale * value if math.isfinite(value) else None

@@ -1,0 +1,113 @@
+"""What a folder of results holds: the comparison, its evaluations, and what a benchmark leaves beside them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.evaluation.comparison import Comparison
+from nnunet_doselo.evaluation.comparison_file import read_comparison
+from nnunet_doselo.evaluation.evaluation_file import CaseResult, Evaluation, read_evaluation
+from nnunet_doselo.evaluation.json_numbers import read_json
+
+MANIFEST, MANIFEST_FORMAT = "manifest.json", "doselo-benchmark/1"
+PREDICTOR_CARD = "predictor_card.json"
+CURVES = "curves.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One contour of a case and its dose: what one fold's network made of it. fold: "" where there are none."""
+
+    fold: str
+    case: CaseResult
+
+
+@dataclass(frozen=True)
+class Results:
+    """evaluations, curves: by trainer, by fold, as far as they can be read. remarks: what could not be."""
+
+    folder: Path
+    comparison: Comparison
+    evaluations: Mapping[str, Mapping[str, Evaluation]]
+    curves: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    manifest: Mapping[str, Any] | None
+    predictor_card: Mapping[str, Any] | None
+    remarks: Sequence[str]
+
+    @property
+    def trainers(self) -> dict[str, str]:
+        """Titles by name, the baseline first."""
+        titles = {one.name: one.title for one in self.comparison.contours}
+        baseline = self.comparison.baseline
+        return {baseline: titles[baseline]} | titles
+
+    @property
+    def plans(self) -> dict[str, list[Plan]]:
+        """By trainer, the cases in the comparison's order, then by fold."""
+        place = {case: number for number, case in enumerate(self.comparison.order)}
+        return {
+            name: sorted(
+                (Plan(fold, case) for fold, one in self.evaluations.get(name, {}).items() for case in one.cases),
+                key=lambda plan: (place.get(plan.case.case, len(place)), plan.fold),
+            )
+            for name in self.trainers
+        }
+
+    def shown_plans(self, case: str) -> dict[str, Plan]:
+        """One plan of the case by trainer, for pictures: of the baseline's first fold, or else of the trainer's own."""
+        several = {name: [plan for plan in own if plan.case.case == case] for name, own in self.plans.items()}
+        several = {name: own for name, own in several.items() if own}
+        fold = next((own[0].fold for own in several.values()), "")
+        return {name: next((one for one in own if one.fold == fold), own[0]) for name, own in several.items()}
+
+
+def read_results(folder: Path) -> Results:
+    """Read a folder that `doselo benchmark` or `doselo evaluate` wrote.
+
+    Raises
+    ------
+    DoseloError: comparison.json is missing or damaged. Of everything else, what cannot be read is a remark.
+    """
+    comparison = read_comparison(folder)
+    evaluations: dict[str, dict[str, Evaluation]] = {}
+    curves: dict[str, dict[str, Any]] = {}
+    remarks: list[str] = []
+    for one in comparison.contours:
+        for fold, relative in one.evaluations.items():
+            if evaluation := _or_remark(remarks, read_evaluation, folder / relative):
+                evaluations.setdefault(one.name, {})[fold] = evaluation
+            if found := _optional(remarks, folder / relative / CURVES):
+                curves.setdefault(one.name, {})[fold] = found
+    manifest = _optional(remarks, folder / MANIFEST, MANIFEST_FORMAT)
+    card = _optional(remarks, folder / PREDICTOR_CARD)
+    return Results(folder, comparison, evaluations, curves, manifest, card, remarks)
+
+
+def _or_remark(remarks: list[str], read: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return read(*arguments)
+    except DoseloError as error:
+        remarks.append(f"left out of this report: {error}")
+        return None
+
+
+def _optional(remarks: list[str], file: Path, file_format: str | None = None) -> Any:
+    """None if the file is not there; a remark if it cannot be read."""
+    if not file.exists():
+        return None
+    if file_format:
+        return _or_remark(remarks, read_json, file, file_format, "doselo benchmark")
+    return _or_remark(remarks, _mapping, file)
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DoseloError(f"{file}: not valid JSON ({error}); write it again") from error
+    if not isinstance(content, dict):
+        raise DoseloError(f"{file}: must hold names and values, found {type(content).__name__}; write it again")
+    return content

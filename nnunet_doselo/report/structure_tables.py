@@ -1,0 +1,113 @@
+"""What the doses do in every structure, and false-positive islands: means over the cases, trainer by trainer."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .results import Plan
+
+
+@dataclass(frozen=True)
+class StructureLine:
+    """Mean by figure (d95_gy...) over the `plans` where both doses have one; None without any.
+
+    trainer: "" for the reference dose, over the baseline's plans.
+    """
+
+    structure: str
+    trainer: str
+    plans: int
+    means: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class IslandLine:
+    """One island; distance_mm and doses are NaN where not defined."""
+
+    case: str
+    trainer: str
+    fold: str
+    volume_cc: float
+    distance_mm: float
+    beyond_cc: float
+    mean_gy: float
+    max_gy: float
+
+
+@dataclass(frozen=True)
+class IslandTally:
+    """All islands of one trainer. volume_cc, beyond_cc: mean a plan. farthest_mm, max_gy: None without islands."""
+
+    trainer: str
+    plans: int
+    plans_with: int
+    islands: int
+    volume_cc: float
+    beyond_cc: float
+    farthest_mm: float | None
+    max_gy: float | None
+
+
+def structure_lines(plans: Mapping[str, Sequence[Plan]], baseline: str) -> list[StructureLine]:
+    """Structure by structure: the reference dose, then every trainer's; structures without voxels are left out."""
+    names = dict.fromkeys(name for own in plans.values() for plan in own for name in plan.case.structures)
+    lines = []
+    for name in names:
+        several = [_line(name, "", plans.get(baseline, ()))]
+        several += [_line(name, trainer, own) for trainer, own in plans.items()]
+        lines += several if any(line.plans for line in several) else []
+    return lines
+
+
+def _line(structure: str, trainer: str, plans: Sequence[Plan]) -> StructureLine:
+    there = [plan.case.structures[structure] for plan in plans if structure in plan.case.structures]
+    pairs = [(one.reference, one.evaluated) for one in there]
+    figures = dict.fromkeys(figure for reference, _ in pairs for figure in reference)
+    means = {}
+    for figure in figures:
+        both = [(reference.get(figure, math.nan), evaluated.get(figure, math.nan)) for reference, evaluated in pairs]
+        means[figure] = _mean(pair[1 if trainer else 0] for pair in both if all(map(math.isfinite, pair)))
+    judged = sum(math.isfinite(reference.get("dmean_gy", math.nan)) for reference, _ in pairs)
+    return StructureLine(structure, trainer, judged, means)
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    several = list(values)
+    return statistics.fmean(several) if several else None
+
+
+def island_lines(plans: Mapping[str, Sequence[Plan]]) -> list[IslandLine]:
+    """Every island, trainer by trainer."""
+    return [
+        IslandLine(
+            plan.case.case, name, plan.fold, one.volume_cc, one.distance_mm, one.beyond_cc, one.mean_gy, one.max_gy
+        )
+        for name, own in plans.items()
+        for plan in own
+        for one in plan.case.islands
+    ]
+
+
+def island_tallies(plans: Mapping[str, Sequence[Plan]]) -> list[IslandTally]:
+    """One line a trainer, also for one without islands."""
+    return [_tally(name, own) for name, own in plans.items()]
+
+
+def _tally(trainer: str, plans: Sequence[Plan]) -> IslandTally:
+    islands = [one for plan in plans for one in plan.case.islands]
+    count = max(1, len(plans))
+    return IslandTally(
+        trainer,
+        len(plans),
+        sum(bool(plan.case.islands) for plan in plans),
+        len(islands),
+        math.fsum(one.volume_cc for one in islands) / count,
+        math.fsum(one.beyond_cc for one in islands if math.isfinite(one.beyond_cc)) / count,
+        _largest(one.distance_mm for one in islands),
+        _largest(one.max_gy for one in islands),
+    )
+
+
+def _largest(values: Iterable[float]) -> float | None:
+    return max((value for value in values if math.isfinite(value)), default=None)

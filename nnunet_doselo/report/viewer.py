@@ -1,0 +1,130 @@
+"""What the slice viewer shows of a case: cropped, thinned until it fits, packed.
+
+The viewer is for looking, not for measuring: a dose is told in steps of a 255th of the scale, and of large images
+every second or third voxel is kept. Every number in the tables comes from the whole volumes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nnunet_doselo.evaluation.json_numbers import plain
+from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
+
+from .case_images import CaseImages
+from .packing import PackedVolume, pack_labels, pack_values
+
+GREY_LEVELS = 64
+"""Finer greys are hardly told apart, and noise in them takes most of the page."""
+MARGIN_MM = 6.0
+LONGEST = 200
+"""Voxels along a side of a slice, and slices, at most."""
+SLICE_TO_PIXEL = 3
+"""Slices are dropped before pixels, until they are so many times farther apart than pixels."""
+
+
+@dataclass(frozen=True)
+class ViewedContour:
+    dose: PackedVolume
+    labels: PackedVolume
+
+
+@dataclass(frozen=True)
+class ViewedCase:
+    """slices: their numbers in the files. start: index in `slices` of the one to look at first. x_mm, y_mm: first
+    pixel's centre, and the distance to the next. backgrounds: by title. evaluated: by trainer. thinned: slices or
+    pixels are left out.
+    """
+
+    case: str
+    slices: tuple[int, ...]
+    slice_mm: float
+    start: int
+    x_mm: tuple[float, float]
+    y_mm: tuple[float, float]
+    backgrounds: Mapping[str, PackedVolume]
+    oars: PackedVolume
+    reference: ViewedContour
+    evaluated: Mapping[str, ViewedContour]
+    thinned: bool
+
+
+def view_case(images: CaseImages, prescription_gy: float, budget: int) -> ViewedCase:
+    """Thin a case until it takes at most `budget` bytes, or until hardly anything is left of it.
+
+    Doses are told up to the highest one of the case, and at least up to the top of the colour scale.
+    """
+    doses = [one.dose_gy.max() for one in (images.reference, *images.evaluated.values())]
+    top_gy = max(DOSE_TOP * prescription_gy, *map(float, doses))
+    box = _box(images, prescription_gy)
+    step_z, *steps_yx = (-(-(one.stop - one.start) // LONGEST) for one in box)
+    step_yx = max(steps_yx)
+    while True:
+        viewed = _viewed(images, box, step_z, step_yx, top_gy)
+        if json_bytes(viewed) <= budget or max(step_z, step_yx) >= min(images.body.shape):
+            return viewed
+        pixel_mm, slice_mm = step_yx * min(images.spacing_mm[1:]), step_z * images.spacing_mm[0]
+        if slice_mm >= SLICE_TO_PIXEL * pixel_mm:
+            step_yx += 1
+        else:
+            step_z += 1
+
+
+def json_bytes(content: Any) -> int:
+    """What it takes in the page."""
+    return len(json.dumps(plain(content)))
+
+
+def _box(images: CaseImages, prescription_gy: float) -> tuple[slice, slice, slice]:
+    """The body in its slices; of these, the ones in which there is something to see."""
+    contours = [images.reference, *images.evaluated.values()]
+    seen = images.oars > 0
+    for one in contours:
+        seen = seen | (one.labels > 0) | (one.dose_gy >= DOSE_SHOWN_FROM * prescription_gy)
+    along = seen.any(axis=(1, 2)), images.body.any(axis=(0, 2)), images.body.any(axis=(0, 1))
+    slices, rows, columns = (_range(there, mm) for there, mm in zip(along, images.spacing_mm, strict=True))
+    return slices, rows, columns
+
+
+def _range(there: Any, spacing_mm: float) -> slice:
+    """From the first to the last that is True, and a margin; everything if none is."""
+    if not there.any():
+        return slice(0, len(there))
+    margin = round(MARGIN_MM / spacing_mm)
+    first, last = int(there.argmax()), len(there) - int(there[::-1].argmax())
+    return slice(max(0, first - margin), min(len(there), last + margin))
+
+
+def _viewed(
+    images: CaseImages, box: tuple[slice, slice, slice], step_z: int, step_yx: int, top_gy: float
+) -> ViewedCase:
+    look_at = images.slice_to_look_at()
+    numbers = [z for z in range(box[0].start, box[0].stop) if (z - look_at) % step_z == 0]
+    part = np.ix_(numbers, *(range(one.start, one.stop, step_yx) for one in box[1:]))
+    contours = {"": images.reference, **images.evaluated}
+    viewed = {
+        name: ViewedContour(pack_values(one.dose_gy[part], 0.0, top_gy), pack_labels(one.labels[part]))
+        for name, one in contours.items()
+    }
+    backgrounds = {
+        # noise in the air around the patient would take more space than the patient
+        one.title: pack_values(np.where(images.body, one.voxels, one.low)[part], one.low, one.high, GREY_LEVELS)
+        for one in images.backgrounds
+    }
+    y_mm, x_mm = images.spacing_mm[1:]
+    return ViewedCase(
+        images.case,
+        tuple(numbers),
+        images.spacing_mm[0],
+        numbers.index(look_at) if look_at in numbers else len(numbers) // 2,
+        (box[2].start * x_mm, step_yx * x_mm),
+        (box[1].start * y_mm, step_yx * y_mm),
+        backgrounds,
+        pack_labels(images.oars[part]),
+        viewed.pop(""),
+        viewed,
+        thinned=step_z > 1 or step_yx > 1,
+    )

@@ -1,0 +1,196 @@
+"""Comparisons of evaluations: statistics of a few numbers by hand and by SciPy, and what must be the same."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from small_evaluations import NAN, evaluation, result, written
+
+from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.evaluation.comparison import Comparison, compare_evaluations, read_comparison
+from nnunet_doselo.evaluation.evaluation_file import write_evaluation
+
+A = {"P1": 0.50, "P2": 0.40, "P3": 0.60, "P4": 0.30, "P5": 0.45, "P6": 0.35, "P7": 0.70}
+# 0.20, 0.10, 0.30 less, 0.05 more, 0.15, 0.02, 0.25 less
+B = {"P1": 0.30, "P2": 0.30, "P3": 0.30, "P4": 0.35, "P5": 0.30, "P6": 0.33, "P7": 0.45}
+C = {"P1": 0.49, "P2": 0.41, "P3": 0.60, "P4": 0.28, "P5": 0.45, "P6": 0.38, "P7": 0.66}
+
+
+def compared(folder: Path, *, baseline: str = "A", **more: Any) -> Comparison:
+    folders = {name: {"": written(folder, name, rmae)} for name, rmae in (("A", A), ("B", B), ("C", C))}
+    return compare_evaluations(folder, folders, baseline=baseline, **more)
+
+
+def test_differences_and_ranks_by_hand(tmp_path: Path) -> None:
+    found = compared(tmp_path).table.tests["rmae"]["B"]
+    assert (found.cases, found.better, found.worse, found.equal) == (7, 6, 1, 0)
+    assert found.mean_difference == pytest.approx(-(0.20 + 0.10 + 0.30 - 0.05 + 0.15 + 0.02 + 0.25) / 7)
+    assert found.median_difference == pytest.approx(-0.15)
+    # sizes 0.02, 0.05, 0.10 ... have ranks 1, 2, 3 ...; the one that is worse has rank 2 of a sum of 28
+    assert found.rank_biserial == pytest.approx((26 - 2) / 28)
+    # rank sums of 2 or less under all 2^7 signs: 0, 1, 2
+    assert found.p_value == pytest.approx(2 * 3 / 128)
+
+
+def test_p_values_and_interval_are_scipys(tmp_path: Path) -> None:
+    tests = compared(tmp_path).table.tests["rmae"]
+    differences = np.round([B[case] - A[case] for case in A], 12)
+    assert tests["B"].p_value == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue)
+    interval = stats.bootstrap((differences,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(1))
+    assert tests["B"].interval.low == pytest.approx(interval.confidence_interval.low, abs=0.005)
+    assert tests["B"].interval.high == pytest.approx(interval.confidence_interval.high, abs=0.005)
+    # Holm of two: the smaller one doubled, the larger one at least as large
+    smaller, larger = sorted(tests.values(), key=lambda test: test.p_value)
+    assert smaller.p_holm == pytest.approx(2 * smaller.p_value)
+    assert larger.p_holm == pytest.approx(max(larger.p_value, 2 * smaller.p_value))
+
+
+def test_the_summary_of_each(tmp_path: Path) -> None:
+    found = compared(tmp_path).table.summary["rmae"]["A"]
+    values = list(A.values())
+    assert (found.cases, found.median) == (7, 0.45)
+    assert found.mean == pytest.approx(sum(values) / 7)
+    assert found.std == pytest.approx(np.std(values, ddof=1))
+    assert found.ci_low < found.mean < found.ci_high
+    assert found.ci_method == "BCa bootstrap"
+
+
+def test_cases_are_ordered_by_impact_on_the_baseline(tmp_path: Path) -> None:
+    assert compared(tmp_path).order == ["P7", "P3", "P1", "P5", "P2", "P6", "P4"]
+    assert compared(tmp_path, baseline="B").order[0] == "P7"
+    assert set(compared(tmp_path, baseline="B").table.tests["rmae"]) == {"A", "C"}
+
+
+def test_folds_are_averaged_by_case(tmp_path: Path) -> None:
+    folders = {
+        "A": {
+            "0": written(tmp_path / "0", "A", {"P1": 0.2, "P2": 0.4}),
+            "1": written(tmp_path / "1", "A", {"P1": 0.4, "P2": 0.4}),
+        },
+        "B": {
+            "0": written(tmp_path / "0", "B", {"P1": 0.1, "P2": 0.4}),
+            "1": written(tmp_path / "1", "B", {"P1": 0.1, "P2": 0.6}),
+        },
+    }
+    found = compare_evaluations(tmp_path / "all", folders, baseline="A", titles={"A": "Dice + CE"})
+    assert found.table.values["rmae"] == {
+        "A": {"P1": pytest.approx(0.3), "P2": pytest.approx(0.4)},
+        "B": {"P1": pytest.approx(0.1), "P2": pytest.approx(0.5)},
+    }
+    assert [contours.title for contours in found.contours] == ["Dice + CE", "B"]
+    assert found.contours[1].evaluations == {"0": "../0/B", "1": "../1/B"}
+    rows = list(csv.DictReader((tmp_path / "all" / "comparison.csv").read_text().splitlines()))
+    assert [(row["contours"], row["fold"], row["case"], row["rmae"]) for row in rows[:3]] == [
+        ("A", "0", "P1", "0.2"),
+        ("A", "0", "P2", "0.4"),
+        ("A", "1", "P1", "0.4"),
+    ]
+
+
+def test_figures_of_structures_are_compared_too(tmp_path: Path) -> None:
+    """D95 falls by 100 times the RMAE in Gy; the eye is missing in all cases."""
+    found = compared(tmp_path).structures
+    assert found.metrics["GTV_d95_gy"].title == "GTV D95, error"
+    assert found.values["GTV_d95_gy"]["A"]["P1"] == pytest.approx(50)
+    assert found.tests["GTV_d95_gy"]["B"].median_difference == pytest.approx(-15)
+    assert found.summary["Eye_L_dmean_gy"]["A"].cases == 0
+    assert math.isnan(found.tests["Eye_L_dmean_gy"]["B"].p_holm)
+
+
+def test_one_set_has_a_summary_and_no_tests(tmp_path: Path) -> None:
+    found = compare_evaluations(tmp_path, {"A": {"": written(tmp_path, "A", A)}}, baseline="A")
+    assert found.table.tests == {"rmae": {}, "target_dice": {}}
+    assert found.table.summary["rmae"]["A"].cases == 7
+
+
+def test_the_file_is_read_back_as_it_was(tmp_path: Path) -> None:
+    floor = written(tmp_path, "noise_floor", dict.fromkeys(A, 0.01))
+    found = compared(tmp_path, noise_floor=floor)
+    again = read_comparison(tmp_path)
+    assert str(again) == str(found)  # NaN is not itself
+    content = json.loads((tmp_path / "comparison.json").read_text(), parse_constant=pytest.fail)
+    assert content["format"] == "doselo-comparison/1"
+    assert content["metrics"]["rmae"]["better"] == "lower"
+    test = content["tests"]["rmae"]["B"]
+    assert (test["worse"], test["statistic"], test["ci_method"]) == (1, "mean", "BCa bootstrap")
+    assert "interval" not in test
+    assert content["provenance"]["contours"]["B"][""]["predictions"] == "/predictions/B"
+
+
+def test_the_noise_floor_stands_beside_and_its_bearing_is_told(tmp_path: Path) -> None:
+    floor = written(tmp_path, "noise_floor", dict(zip(A, (0.02, 0.06, 0.02, 0.02, 0.02, 0.02, 0.02), strict=True)))
+    found = compared(tmp_path, noise_floor=floor)
+    assert found.noise_floor is not None
+    assert found.noise_floor["rmae"].max == 0.06
+    assert found.noise_floor["rmae"].mean == pytest.approx(0.18 / 7)
+    assert any("RMAE 2.57 % on average, 6.00 % at most" in remark for remark in found.remarks)
+    within = [remark for remark in found.remarks if "within the noise floor" in remark]
+    assert within == ["C: its difference in RMAE to the baseline is within the noise floor"]
+
+
+def test_values_that_are_missing_are_named_and_left_out_of_pairs(tmp_path: Path) -> None:
+    baseline = written(tmp_path, "A", A)
+    values = {case: result(case, rmae, NAN if case == "P2" else 0.7) for case, rmae in B.items()}
+    write_evaluation(tmp_path / "B", evaluation("B", *values.values(), planner_remarks={"P2": ["the target is empty"]}))
+    found = compare_evaluations(tmp_path, {"A": {"": baseline}, "B": {"": tmp_path / "B"}}, baseline="A")
+    test = found.table.tests["target_dice"]["B"]
+    assert (test.cases, test.dropped, test.better) == (6, ("P2",), 6)
+    assert "B: Dice not defined, and left out, in P2" in found.remarks
+    assert "B, P2: the target is empty" in found.remarks
+    assert "Eye_L: no voxels in the reference of P1, P2, P3, P4, P5 and 2 more" in found.remarks
+
+
+def test_too_few_cases_are_told(tmp_path: Path) -> None:
+    few = {"P1": 0.5, "P2": 0.4}
+    provenance = {"cases": "2 of 10 in the split"}
+    folders = {name: {"": written(tmp_path, name, few, **provenance)} for name in ("A", "B")}
+    found = compare_evaluations(tmp_path, folders, baseline="A", remarks=["first of all"])
+    assert found.remarks[:3] == [
+        "first of all",
+        "2 of 10 in the split are evaluated",
+        "with 2 cases no test can reach p = 0.05, whatever the differences",
+    ]
+
+
+def test_the_rulers_error_and_other_versions_are_told(tmp_path: Path) -> None:
+    cases = [result(case, rmae, predictor_error_gy=gy) for (case, rmae), gy in zip(A.items(), range(7), strict=True)]
+    for name, version in (("A", "1.0"), ("B", "1.1")):
+        write_evaluation(tmp_path / name, evaluation(name, *cases, versions={"numpy": "2", "scipy": version}))
+    found = compare_evaluations(tmp_path, {name: {"": tmp_path / name} for name in "AB"}, baseline="A")
+    assert "the ruler's error: the dose predictor is 3.00 Gy off the planned doses on average" in found.remarks
+    assert "evaluated with several versions of scipy: 1.0, 1.1" in found.remarks
+
+
+@pytest.mark.parametrize(
+    ("provenance", "message"),
+    [
+        ({"gamma": "2 %/2 mm"}, "B: must be evaluated like A to be compared with it, but gamma is 2 %/2 mm against 3"),
+        ({"dose": {"kind": "predicted", "says": ""}}, "but the kind of dose is predicted against files"),
+        ({"goals": {"from": "another", "goals": []}}, "but goals is"),
+    ],
+)
+def test_what_was_measured_otherwise_is_not_compared(tmp_path: Path, provenance: dict[str, Any], message: str) -> None:
+    folders = {"A": {"": written(tmp_path, "A", A)}, "B": {"": written(tmp_path, "B", B, **provenance)}}
+    with pytest.raises(DoseloError, match=message):
+        compare_evaluations(tmp_path, folders, baseline="A")
+    assert not (tmp_path / "comparison.json").exists()
+
+
+def test_other_cases_folds_and_references_are_refused(tmp_path: Path) -> None:
+    baseline = {"": written(tmp_path, "A", A)}
+    fewer = {"": written(tmp_path, "B", {"P1": 0.1})}
+    with pytest.raises(DoseloError, match="B: both must have the same cases"):
+        compare_evaluations(tmp_path, {"A": baseline, "B": fewer}, baseline="A")
+    with pytest.raises(DoseloError, match="must be trained on the baseline's folds"):
+        compare_evaluations(tmp_path, {"A": baseline, "B": {"1": baseline[""]}}, baseline="A")
+    with pytest.raises(DoseloError, match="the baseline must be one of A, found Z"):
+        compare_evaluations(tmp_path, {"A": baseline}, baseline="Z")
+    file = written(tmp_path, "B", B) / "evaluation.json"
+    file.write_text(file.read_text().replace("dose of P3", "another dose"))
+    with pytest.raises(DoseloError, match="B, case P3: must have the reference dose of A"):
+        compare_evaluations(tmp_path, {"A": baseline, "B": {"": tmp_path / "B"}}, baseline="A")
