@@ -24,7 +24,12 @@ import typer
 from machine import command
 
 from nnunet_doselo.dataset_folder import environment_folder, find_dataset_name
-from nnunet_doselo.demo.small_plans import CONFIGURATION, add_small_configuration
+from nnunet_doselo.demo.small_plans import (
+    CONFIGURATION,
+    add_small_configuration,
+    ground_truth_cases,
+    write_folds,
+)
 
 FOLDS = 5
 PATIENTS = 50
@@ -51,6 +56,11 @@ class Size:
     iterations: int | None
     features: tuple[int, ...]
     batch_size: int
+
+    @classmethod
+    def read(cls, epochs: int | None, iterations: int | None, features: str, batch_size: int) -> "Size":
+        """As the command line has it: features separated by commas, "" for nnU-Net's."""
+        return cls(epochs, iterations, tuple(int(number) for number in features.split(",") if number), batch_size)
 
     @property
     def configuration(self) -> str:
@@ -84,9 +94,7 @@ def prepare(dataset: str, size: Size, tested: int, left_out: int) -> Path:
         run("nnUNetv2_plan_and_preprocess", "-d", dataset[7:10], "-c", "2d")
     if size.features:
         add_small_configuration(preprocessed / "nnUNetPlans.json", size.features, size.batch_size)
-    labels = (preprocessed / "gt_segmentations").iterdir()
-    splits = folds_of(sorted(file.name.split(".")[0] for file in labels), tested, left_out)
-    (preprocessed / "splits_final.json").write_text(json.dumps(splits, indent=4))
+    write_folds(preprocessed, folds_of(ground_truth_cases(preprocessed), tested, left_out))
     return preprocessed
 
 
@@ -167,7 +175,7 @@ def gbm(
 ) -> None:
     """Phantom patients after resection of a glioblastoma."""
     dataset = f"Dataset{number:03d}_GBM50"
-    size = Size(epochs, iterations, tuple(int(n) for n in features.split(",") if n), batch_size)
+    size = Size.read(epochs, iterations, features, batch_size)
     if not (environment_folder("nnUNet_raw") / dataset / "dataset.json").exists():
         run("doselo", "phantom", str(number), "--name", "GBM50", "--cases", str(PATIENTS), "--seed", str(seed))
     preprocessed = prepare(dataset, size, PATIENTS // FOLDS, LEFT_OUT)
@@ -190,7 +198,7 @@ def openkbp(
 ) -> None:
     """Head and neck: targets from CT alone."""
     name = find_dataset_name(dataset, environment_folder("nnUNet_raw"))
-    size = Size(epochs, iterations, tuple(int(n) for n in features.split(",") if n), batch_size)
+    size = Size.read(epochs, iterations, features, batch_size)
     prepare(name, size, tested, 0)
     compare(work, name, size, folds, swept_folds, device)
 

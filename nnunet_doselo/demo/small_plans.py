@@ -7,7 +7,7 @@ adds `2d_small`, which inherits from `2d`, to nnUNetPlans.json, and writes split
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnunet_doselo.atomic import all_or_nothing
@@ -29,11 +29,20 @@ def add_small_configuration(plans_file: Path, features: Sequence[int], batch_siz
     _write(plans_file, plans)
 
 
+def ground_truth_cases(preprocessed: Path) -> list[str]:
+    """Training cases, sorted, as nnU-Net's own copies of the ground truth have them."""
+    return sorted(file.name.split(".")[0] for file in (preprocessed / "gt_segmentations").iterdir())
+
+
 def write_one_fold(preprocessed: Path, validation_cases: int) -> None:
-    """The last cases are kept for validation. nnU-Net's own file of the ground truth says which cases there are."""
-    cases = sorted(file.name.split(".")[0] for file in (preprocessed / "gt_segmentations").iterdir())
-    fold = {"train": cases[:-validation_cases], "val": cases[-validation_cases:]}
-    _write(preprocessed / "splits_final.json", [fold])
+    """The last cases are kept for validation."""
+    cases = ground_truth_cases(preprocessed)
+    write_folds(preprocessed, [{"train": cases[:-validation_cases], "val": cases[-validation_cases:]}])
+
+
+def write_folds(preprocessed: Path, folds: Sequence[Mapping[str, Sequence[str]]]) -> None:
+    """nnU-Net's splits_final.json: cases by "train" and "val", fold by fold."""
+    _write(preprocessed / "splits_final.json", folds)
 
 
 def _write(file: Path, content: object) -> None:
