@@ -37,7 +37,7 @@ def epoch_seconds(task: Task, rounds: int, warm_up: int, iterations: int, device
 
 
 def _iteration_seconds(task: Task, name: str, warm_up: int, iterations: int, device: str) -> float:
-    trainer = _started(task, name, device)
+    trainer = started(task, name, device)
     for _ in range(warm_up):
         trainer.train_step(next(trainer.dataloader_train))
     synchronise(device)
@@ -46,24 +46,25 @@ def _iteration_seconds(task: Task, name: str, warm_up: int, iterations: int, dev
         trainer.train_step(next(trainer.dataloader_train))
     synchronise(device)
     taken = time.monotonic() - start
-    _finish(trainer)
+    finish(trainer)
     return taken / iterations
 
 
-def _started(task: Task, name: str, device: str) -> Any:
+def started(task: Task, name: str, device: str, fold: int = 0) -> Any:
+    """A trainer before its first step, with loaders of its own."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     from nnunet_doselo.trainer_classes import trainer_class
 
     cls = nnUNetTrainer if name == "nnUNetTrainer" else trainer_class(name)
     plans = {**copy.deepcopy(task.plans), "continue_training": False}
-    trainer = cls(plans, task.configuration, 0, task.dataset_json, torch.device(device))
+    trainer = cls(plans, task.configuration, fold, task.dataset_json, torch.device(device))
     trainer.on_train_start()
     trainer.on_train_epoch_start()
     return trainer
 
 
-def _finish(trainer: Any) -> None:
+def finish(trainer: Any) -> None:
     """End the loaders' processes, as nnU-Net does after its last epoch."""
     for loader in (trainer.dataloader_train, trainer.dataloader_val):
         if hasattr(loader, "_finish"):

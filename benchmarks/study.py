@@ -2,13 +2,14 @@
 
 python benchmarks/study.py gbm work/gbm --predictor dose_predictor.ts --epochs 20 --iterations 100 \\
     --features 16,32,64,64,64 --batch-size 2 --device cpu
-python benchmarks/study.py openkbp work/openkbp --dataset 504 --tested 8 --folds 0 --epochs 20 --iterations 100 \\
-    --features 16,32,64,64,64 --batch-size 4 --device cpu
+python benchmarks/study.py openkbp work/openkbp --dataset 504 --tested 15 --folds 0 --swept-folds "" --epochs 20 \\
+    --iterations 100 --features 16,32,64,64,64 --batch-size 2 --device cpu
 
 Without --epochs, --iterations and --features networks are trained at the size that nnU-Net plans. `gbm` makes 50
 phantom patients: 35 to train on, 5 left out and 10 tested in each fold, as many as in the paper. Its predictor is one
-that `doselo train-predictor` made of another cohort, planned by the fluence engine. Doses are planned anew by the other
-engine, PyDoseRT's. A run that was stopped goes on where it was.
+that `doselo train-predictor` made of another cohort, planned by the fluence engine. Doses are planned anew by an
+engine that did not train the predictor: PyDoseRT's for `gbm`; for `openkbp`, whose predictor learned clinical plans,
+the built-in one, which is faster. A run that was stopped goes on where it was.
 """
 
 import json
@@ -34,13 +35,7 @@ from nnunet_doselo.demo.small_plans import (
 FOLDS = 5
 PATIENTS = 50
 LEFT_OUT = 5
-TRAINERS = (
-    "nnUNetTrainer",
-    "nnUNetTrainerBCE",
-    "nnUNetTrainerDOSELO",
-    "nnUNetTrainerDOSELO_DiceCE",
-    "nnUNetTrainerDOSELO_soft",
-)
+TRAINERS = "nnUNetTrainer,nnUNetTrainerBCE,nnUNetTrainerDOSELO,nnUNetTrainerDOSELO_DiceCE,nnUNetTrainerDOSELO_soft"
 SWEPT = ("nnUNetTrainerBCE", "nnUNetTrainerDOSELO", "nnUNetTrainerDOSELO_soft")
 LAMBDAS = ("0.1", "0.3", "1", "3", "10")
 SHOWN = ("rmae", "dose_score_gy", "target_dice", "target_hd95_mm", "target_fp_beyond_20mm_cc")
@@ -98,26 +93,35 @@ def prepare(dataset: str, size: Size, tested: int, left_out: int) -> Path:
     return preprocessed
 
 
-def benchmark(work: Path, dataset: str, size: Size, folds: str, device: str, *more: str) -> dict:
-    """The comparison of one `doselo benchmark`."""
-    which = ("--folds", folds, "--split", "Tr", "--engine", "pydosert", "--device", device, "-o", str(work))
-    # on a CPU loading inside the training costs nothing, and gives every trainer the same batches
-    same_batches = {"nnUNet_n_proc_DA": "0"} if device == "cpu" else {}
-    run("doselo", "benchmark", dataset[7:10], size.configuration, *more, *which, **same_batches)
-    run("doselo", "report", str(work))
-    return json.loads((work / "comparison.json").read_text())
+@dataclass(frozen=True)
+class Study:
+    """What both benchmarks of a study share."""
 
+    work: Path
+    dataset: str
+    size: Size
+    engine: str
+    device: str
 
-def compare(work: Path, dataset: str, size: Size, folds: str, swept_folds: str, device: str) -> None:
-    """Both benchmarks, and their tables on standard output."""
-    trainers = [size.trainer(name) for name in TRAINERS]
-    first = benchmark(work / "trainers", dataset, size, folds, device, "--trainers", *trainers)
-    swept = [size.trainer(name) for name in SWEPT]
-    lambdas = ("--lambdas", *LAMBDAS)
-    second = benchmark(work / "lambdas", dataset, size, swept_folds, device, "--trainers", *swept, *lambdas)
-    print(command())
-    for comparison in (first, second):
-        print(table(comparison))
+    def benchmark(self, part: str, folds: str, trainers: list[str], *more: str) -> dict:
+        """The comparison of one `doselo benchmark`."""
+        work, named = self.work / part, [self.size.trainer(name) for name in trainers]
+        which = ("--folds", folds, "--split", "Tr", "--engine", self.engine, "--device", self.device, "-o", str(work))
+        # on a CPU loading inside the training costs nothing, and gives every trainer the same batches
+        same_batches = {"nnUNet_n_proc_DA": "0"} if self.device == "cpu" else {}
+        data = (self.dataset[7:10], self.size.configuration)
+        run("doselo", "benchmark", *data, "--trainers", *named, *more, *which, **same_batches)
+        run("doselo", "report", str(work))
+        return json.loads((work / "comparison.json").read_text())
+
+    def run(self, folds: str, trainers: str, swept_folds: str) -> None:
+        """Both benchmarks, the second where folds are named for it, and their tables on standard output."""
+        found = [self.benchmark("trainers", folds, trainers.split(","))]
+        if swept_folds:
+            found.append(self.benchmark("lambdas", swept_folds, list(SWEPT), "--lambdas", *LAMBDAS))
+        print(command())
+        for comparison in found:
+            print(table(comparison))
 
 
 def table(comparison: dict) -> str:
@@ -153,6 +157,8 @@ def _against_baseline(comparison: dict, name: str) -> list[str]:
     return [f"{100 * change:+.1f} %", f"{test['p_holm']:.2g}", f"{test['worse']}, {test['better']} of {test['cases']}"]
 
 
+Trainers = Annotated[str, typer.Option(help="Separated by commas, the baseline first.")]
+SweptFolds = Annotated[str, typer.Option(help='Of the sweep of lambda; "" for none.')]
 Epochs = Annotated[int | None, typer.Option(help="Of every training (default: nnU-Net's 1000).")]
 Iterations = Annotated[int | None, typer.Option(help="An epoch (default: nnU-Net's 250).")]
 Features = Annotated[str, typer.Option(help="Of a smaller network, one number a stage (default: as planned).")]
@@ -166,7 +172,8 @@ def gbm(
     number: int = 512,
     seed: int = 3,
     folds: str = "0-4",
-    swept_folds: str = "0-4",
+    trainers: Trainers = TRAINERS,
+    swept_folds: SweptFolds = "0-4",
     epochs: Epochs = None,
     iterations: Iterations = None,
     features: Features = "",
@@ -180,7 +187,7 @@ def gbm(
         run("doselo", "phantom", str(number), "--name", "GBM50", "--cases", str(PATIENTS), "--seed", str(seed))
     preprocessed = prepare(dataset, size, PATIENTS // FOLDS, LEFT_OUT)
     shutil.copy(predictor, preprocessed / "dose_predictor.ts")
-    compare(work, dataset, size, folds, swept_folds, device)
+    Study(work, dataset, size, "pydosert", device).run(folds, trainers, swept_folds)
 
 
 @app.command()
@@ -189,7 +196,8 @@ def openkbp(
     dataset: Annotated[str, typer.Option(help="Made by `doselo convert openkbp`, with a trained dose predictor.")],
     tested: Annotated[int, typer.Option(help="Patients that each fold tests.")] = 15,
     folds: str = "0-4",
-    swept_folds: str = "0-4",
+    trainers: Trainers = TRAINERS,
+    swept_folds: SweptFolds = "0-4",
     epochs: Epochs = None,
     iterations: Iterations = None,
     features: Features = "",
@@ -200,7 +208,7 @@ def openkbp(
     name = find_dataset_name(dataset, environment_folder("nnUNet_raw"))
     size = Size.read(epochs, iterations, features, batch_size)
     prepare(name, size, tested, 0)
-    compare(work, name, size, folds, swept_folds, device)
+    Study(work, name, size, "fluence", device).run(folds, trainers, swept_folds)
 
 
 if __name__ == "__main__":
