@@ -12,7 +12,6 @@ engine that did not train the predictor: PyDoseRT's for `gbm`; for `openkbp`, wh
 the built-in one, which is faster. A run that was stopped goes on where it was.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from typing import Annotated
 
 import typer
 from machine import command
+from study_tables import by_fold, headline
 
 from nnunet_doselo.dataset_folder import environment_folder, find_dataset_name
 from nnunet_doselo.demo.small_plans import (
@@ -31,6 +31,7 @@ from nnunet_doselo.demo.small_plans import (
     ground_truth_cases,
     write_folds,
 )
+from nnunet_doselo.evaluation.comparison_file import read_comparison
 
 FOLDS = 5
 PATIENTS = 50
@@ -38,7 +39,6 @@ LEFT_OUT = 5
 TRAINERS = "nnUNetTrainer,nnUNetTrainerBCE,nnUNetTrainerDOSELO,nnUNetTrainerDOSELO_DiceCE,nnUNetTrainerDOSELO_soft"
 SWEPT = ("nnUNetTrainerBCE", "nnUNetTrainerDOSELO", "nnUNetTrainerDOSELO_soft")
 LAMBDAS = ("0.1", "0.3", "1", "3", "10")
-SHOWN = ("rmae", "dose_score_gy", "target_dice", "target_hd95_mm", "target_fp_beyond_20mm_cc")
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -103,8 +103,8 @@ class Study:
     engine: str
     device: str
 
-    def benchmark(self, part: str, folds: str, trainers: list[str], *more: str) -> dict:
-        """The comparison of one `doselo benchmark`."""
+    def benchmark(self, part: str, folds: str, trainers: list[str], *more: str) -> str:
+        """Tables of one `doselo benchmark`."""
         work, named = self.work / part, [self.size.trainer(name) for name in trainers]
         which = ("--folds", folds, "--split", "Tr", "--engine", self.engine, "--device", self.device, "-o", str(work))
         # on a CPU loading inside the training costs nothing, and gives every trainer the same batches
@@ -112,49 +112,15 @@ class Study:
         data = (self.dataset[7:10], self.size.configuration)
         run("doselo", "benchmark", *data, "--trainers", *named, *more, *which, **same_batches)
         run("doselo", "report", str(work))
-        return json.loads((work / "comparison.json").read_text())
+        comparison = read_comparison(work)
+        return headline(comparison) + "\n" + by_fold(comparison, work)
 
     def run(self, folds: str, trainers: str, swept_folds: str) -> None:
         """Both benchmarks, the second where folds are named for it, and their tables on standard output."""
         found = [self.benchmark("trainers", folds, trainers.split(","))]
         if swept_folds:
             found.append(self.benchmark("lambdas", swept_folds, list(SWEPT), "--lambdas", *LAMBDAS))
-        print(command())
-        for comparison in found:
-            print(table(comparison))
-
-
-def table(comparison: dict) -> str:
-    """Markdown: mean with 95 % interval; of RMAE also the change to the baseline, its test and how many got worse."""
-    metrics = comparison["metrics"]
-    titles = [f"{metrics[key]['title']} {metrics[key]['unit']}".strip() for key in SHOWN]
-    lines = [f"| trainer | {' | '.join(titles)} | RMAE against the first | p (Holm) | worse, better of |"]
-    lines.append("|---" * (len(SHOWN) + 4) + "|")
-    for contours in comparison["contours"]:
-        name = contours["name"]
-        cells = [_cell(comparison, key, name) for key in SHOWN]
-        lines.append(f"| {name} | {' | '.join([*cells, *_against_baseline(comparison, name)])} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(comparison: dict, key: str, name: str) -> str:
-    found, metric = comparison["summary"][key][name], comparison["metrics"][key]
-    if found["mean"] is None:
-        return "–"
-    digits, scale = metric["digits"], metric["scale"]
-    shown = [
-        f"{found[part] * scale:.{digits}f}" if found[part] is not None else "–"
-        for part in ("mean", "ci_low", "ci_high")
-    ]
-    return f"{shown[0]} [{shown[1]}, {shown[2]}]"
-
-
-def _against_baseline(comparison: dict, name: str) -> list[str]:
-    if name == comparison["baseline"]:
-        return ["", "", ""]
-    test, means = comparison["tests"]["rmae"][name], comparison["summary"]["rmae"]
-    change = means[name]["mean"] / means[comparison["baseline"]]["mean"] - 1
-    return [f"{100 * change:+.1f} %", f"{test['p_holm']:.2g}", f"{test['worse']}, {test['better']} of {test['cases']}"]
+        print(command(), *found, sep="\n\n")
 
 
 Trainers = Annotated[str, typer.Option(help="Separated by commas, the baseline first.")]
