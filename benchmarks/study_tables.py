@@ -6,6 +6,7 @@ in the tables.
 """
 
 import csv
+import math
 import statistics
 from pathlib import Path
 from typing import Annotated
@@ -78,6 +79,8 @@ def _to_baseline(comparison: Comparison, name: str) -> list[str]:
 
 
 def _interval(summary: Summary, metric: Metric) -> str:
+    if math.isnan(summary.mean):
+        return "–"
     mean, low, high = (_number(value, metric) for value in (summary.mean, summary.ci_low, summary.ci_high))
     return f"{mean} ({low} to {high})"
 
