@@ -14,10 +14,10 @@ import numpy as np
 
 
 def ours(patient: Path) -> dict[str, np.ndarray]:
-    from nnunet_doselo.dataset_conversion.dicom_rt.rasterise import rasterise
-    from nnunet_doselo.dataset_conversion.dicom_rt.rtstruct import read_structure_set
-    from nnunet_doselo.dataset_conversion.dicom_rt.series import read_series
-    from nnunet_doselo.images import grid_of
+    from nnunet_doselo.dataset.images import grid_of
+    from nnunet_doselo.dataset_conversion.dicom_rt.contours.rasterise import rasterise
+    from nnunet_doselo.dataset_conversion.dicom_rt.contours.rtstruct import read_structure_set
+    from nnunet_doselo.dataset_conversion.dicom_rt.files.series import read_series
 
     grid = grid_of(read_series(sorted((patient / "CT").iterdir())))
     return {roi.name: rasterise(roi.contours, grid).mask for roi in read_structure_set(patient / "rs.dcm").rois}

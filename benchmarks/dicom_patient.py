@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from dicom_files import Geometry, Patient, write_images, write_rtdose, write_rtstruct
 
 SHAPE = (120, 512, 512)

@@ -29,7 +29,7 @@ QUARTILES = (25, 50, 75)
 
 def gradients(trainer: Any, batch: dict[str, Any]) -> dict[str, Tensor]:
     """Flat gradients on the network's weights: of the voxel term, and of the dose term by form of the mask."""
-    from nnunet_doselo.data.transforms import split_batch
+    from nnunet_doselo.context.transforms import split_batch
 
     image, oars, ct_hu = split_batch(batch["data"].to(trainer.device))
     truth = [scale.to(trainer.device) for scale in batch["target"]]

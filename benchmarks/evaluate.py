@@ -22,15 +22,22 @@ import typer
 from machine import command, hardware
 from scipy import ndimage
 
-from nnunet_doselo.case_evaluation import CaseTask, evaluate_case, load_evaluated
-from nnunet_doselo.case_scores import Evaluated, dose_scores, gamma_score, goal_rows, overlap_scores, structure_figures
-from nnunet_doselo.dataset_folder import ExtendedDataset, raw_dataset
-from nnunet_doselo.dose_sources import DoseFolder, DosePair
-from nnunet_doselo.edited_labels import edited_label_maps
+from nnunet_doselo.dataset.folder import ExtendedDataset, raw_dataset
+from nnunet_doselo.dataset.images import write_array
+from nnunet_doselo.dataset.patient import load_patient
 from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
 from nnunet_doselo.evaluation.goal_choice import choose_goals
-from nnunet_doselo.images import write_array
-from nnunet_doselo.patient import load_patient
+from nnunet_doselo.planning.edited_labels import edited_label_maps
+from nnunet_doselo.scoring.case_evaluation import CaseTask, evaluate_case, load_evaluated
+from nnunet_doselo.scoring.case_scores import (
+    Evaluated,
+    dose_scores,
+    gamma_score,
+    goal_rows,
+    overlap_scores,
+    structure_figures,
+)
+from nnunet_doselo.scoring.dose_sources import DoseFolder, DosePair
 
 SETS = ("first", "second")
 NOISE, SMOOTH_VOXELS, SHIFT_VOXELS = 0.03, 2.0, 0.5

@@ -21,13 +21,13 @@ import typer
 from openkbp_native import on_native_grid
 from rich.progress import track
 
-from nnunet_doselo.dataset_folder import ExtendedDataset
+from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.images import read_image
+from nnunet_doselo.dataset.patient import load_patient
 from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.patient_pictures import picture_of
-from nnunet_doselo.images import read_image
-from nnunet_doselo.patient import load_patient
-from nnunet_doselo.patient_dose import predict_patient
 from nnunet_doselo.predictor.artifact import FILE_NAME, load_predictor
+from nnunet_doselo.predictor.patient_dose import predict_patient
 
 DATASET_ID, NAME = 504, "Dataset504_OpenKBP4mm"
 SPACING_MM = 4

@@ -23,14 +23,14 @@ import typer
 from openkbp_native import on_native_grid
 from rich.progress import track
 
-from nnunet_doselo.dataset_folder import ExtendedDataset, environment_folder, raw_dataset
+from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
+from nnunet_doselo.dataset.images import read_image
+from nnunet_doselo.dataset.patient import load_patient
+from nnunet_doselo.dataset.structure_masks import Structure
 from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.openkbp_scores import StructureDose, dvh_score, structure_doses
-from nnunet_doselo.images import read_image
-from nnunet_doselo.patient import load_patient
-from nnunet_doselo.patient_dose import predict_patient
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
-from nnunet_doselo.structure_masks import Structure
+from nnunet_doselo.predictor.patient_dose import predict_patient
 
 KILOBYTES_PER_GB = 1e6
 

@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 from machine import command, default_device, forget_peak, hardware, peak_gb
 
-from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
-from nnunet_doselo.evaluate_predictor import evaluate_predictor
+from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
 from nnunet_doselo.predictor.artifact import find_predictor, load_predictor
-from nnunet_doselo.predictor_training.edited_plans import SensitivitySettings
-from nnunet_doselo.predictor_training.sensitivity import measure
+from nnunet_doselo.predictor_training.sensitivity.edited_plans import SensitivitySettings
+from nnunet_doselo.predictor_training.sensitivity.gate import measure
+from nnunet_doselo.scoring.predictor_accuracy import evaluate_predictor
 
 SPLIT = "Ts"
 

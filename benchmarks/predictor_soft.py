@@ -13,10 +13,10 @@ import typer
 from machine import command, default_device, hardware
 from scipy.ndimage import gaussian_filter
 
-from nnunet_doselo.dataset_folder import ExtendedDataset, raw_dataset
-from nnunet_doselo.patient import load_patient, target_map
-from nnunet_doselo.patient_dose import dose_error_gy
+from nnunet_doselo.dataset.folder import ExtendedDataset, raw_dataset
+from nnunet_doselo.dataset.patient import load_patient, target_map
 from nnunet_doselo.predictor.artifact import FrozenPredictor, load_predictor
+from nnunet_doselo.predictor.patient_dose import dose_error_gy
 from nnunet_doselo.predictor.volume import predict_volume
 
 SPLIT = "Ts"

@@ -21,14 +21,14 @@ import typer
 from machine import command, default_device, forget_peak, hardware, peak_gb, synchronise, worker_peak_gb
 from torch.utils.data import DataLoader
 
-from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
-from nnunet_doselo.predictor_training.cache import build_cache
-from nnunet_doselo.predictor_training.loaders import training_loader
-from nnunet_doselo.predictor_training.module import DosePredictorModule
-from nnunet_doselo.predictor_training.samples import Sample
-from nnunet_doselo.predictor_training.training_data import CACHE_FOLDERS
-from nnunet_doselo.predictor_training.training_plan import Plan, make_plan
-from nnunet_doselo.predictor_training.training_settings import TrainingSettings, precision
+from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
+from nnunet_doselo.predictor_training.data.cache import build_cache
+from nnunet_doselo.predictor_training.data.loaders import training_loader
+from nnunet_doselo.predictor_training.data.samples import Sample
+from nnunet_doselo.predictor_training.data.training_data import CACHE_FOLDERS
+from nnunet_doselo.predictor_training.training.module import DosePredictorModule
+from nnunet_doselo.predictor_training.training.plan import Plan, make_plan
+from nnunet_doselo.predictor_training.training.settings import TrainingSettings, precision
 
 PREFETCHED = 2
 """Batches that torch's loader has each worker prepare ahead."""

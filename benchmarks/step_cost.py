@@ -119,7 +119,7 @@ def _peak(settings: Settings, name: str) -> dict[str, float]:
         task = settings.task()
         import nnunetv2.training.nnUNetTrainer.nnUNetTrainer  # noqa: F401
 
-        import nnunet_doselo.trainer_classes  # noqa: F401
+        import nnunet_doselo.trainer.classes  # noqa: F401
 
         forget_peak("cpu")
         at_rest = peak_gb("cpu")["process"]

@@ -54,7 +54,7 @@ def started(task: Task, name: str, device: str, fold: int = 0) -> Any:
     """A trainer before its first step, with loaders of its own."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    from nnunet_doselo.trainer_classes import trainer_class
+    from nnunet_doselo.trainer.classes import trainer_class
 
     cls = nnUNetTrainer if name == "nnUNetTrainer" else trainer_class(name)
     plans = {**copy.deepcopy(task.plans), "continue_training": False}

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nnunet_doselo.dataset_folder import environment_folder
-from nnunet_doselo.geometry import AIR_HU
+from nnunet_doselo.dataset.folder import environment_folder
+from nnunet_doselo.dataset.geometry import AIR_HU
 
 RESULTS = "nnUNet_results"
 NAME = "Dataset999_StepCost"

@@ -120,7 +120,7 @@ def step_of(name: str, task: Task, width: float, coarser: float, device: str) ->
     """One training step of that name, on a batch that never changes."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    from nnunet_doselo.trainer_classes import trainer_class
+    from nnunet_doselo.trainer.classes import trainer_class
 
     if name == PAPER:
         return PaperLoop(task, width, device)

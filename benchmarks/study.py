@@ -24,7 +24,7 @@ import typer
 from machine import command
 from study_tables import by_fold, headline
 
-from nnunet_doselo.dataset_folder import environment_folder, find_dataset_name
+from nnunet_doselo.dataset.folder import environment_folder, find_dataset_name
 from nnunet_doselo.demo.small_plans import (
     CONFIGURATION,
     add_small_configuration,

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.guidance import DoseGuidance
-from nnunet_doselo.images import read_array, write_array
-from nnunet_doselo.parallel import map_cases
-from nnunet_doselo.structures import paint_organs
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.parallel import map_cases
+from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.dataset.images import read_array, write_array
+from nnunet_doselo.dataset.structures import paint_organs
 
-from .overlaps import LostCc, lost_cc, print_lost
-from .writer import DatasetWriter, as_hu, link_or_copy
+from .cases.overlaps import LostCc, lost_cc, print_lost
+from .cases.writer import DatasetWriter, as_hu, link_or_copy
 
 # the rest of dataset.json is written anew; without regions_class_order nnU-Net cannot train on regions
 KEPT_OF_SOURCE = ("regions_class_order", "name", "description", "reference", "licence", "release")

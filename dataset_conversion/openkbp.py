@@ -11,16 +11,16 @@ import pandas as pd
 import SimpleITK as sitk
 from rich.console import Console
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.geometry import AIR_HU, body_mask
-from nnunet_doselo.guidance import DoseGuidance
-from nnunet_doselo.images import grid_of
-from nnunet_doselo.parallel import map_cases
-from nnunet_doselo.structures import OPENKBP_TO_TG263, Overlap, paint_organs, paint_targets
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.parallel import map_cases
+from nnunet_doselo.dataset.geometry import AIR_HU, body_mask
+from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.dataset.images import grid_of
+from nnunet_doselo.dataset.structures import OPENKBP_TO_TG263, Overlap, paint_organs, paint_targets
 
-from .mask_resampling import keep_volume
-from .overlaps import LostCc, lost_cc, print_lost
-from .writer import Case, DatasetWriter
+from .cases.overlaps import LostCc, lost_cc, print_lost
+from .cases.writer import Case, DatasetWriter
+from .grids.mask_resampling import keep_volume
 
 SHAPE = (128, 128, 128)
 CT_OFFSET = 1024

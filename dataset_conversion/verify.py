@@ -6,13 +6,13 @@ from functools import partial
 
 import numpy as np
 
-from nnunet_doselo.dataset_folder import CONTEXT_KINDS, ExtendedDataset
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.guidance import DoseGuidance
-from nnunet_doselo.images import read_array
-from nnunet_doselo.parallel import map_cases
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.parallel import map_cases
+from nnunet_doselo.dataset.folder import CONTEXT_KINDS, ExtendedDataset
+from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.dataset.images import read_array
 
-from .case_checks import check_coverage, check_ct, check_dose, check_finite, check_grid, check_values
+from .cases.checks import check_coverage, check_ct, check_dose, check_finite, check_grid, check_values
 
 SHOWN_FILES = 5
 

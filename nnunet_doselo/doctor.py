@@ -12,8 +12,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.trainer_folder import (
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.trainer_folder import (
     SET_IT,
     TRAINER_VARIABLE,
     is_ours,
@@ -21,7 +21,7 @@ from nnunet_doselo.trainer_folder import (
     trainer_folder_mistakes,
     trainer_paths,
 )
-from nnunet_doselo.versions import version_of
+from nnunet_doselo.common.versions import version_of
 
 PREPROCESSED = "nnUNet_preprocessed"
 FOLDER_VARIABLES = ("nnUNet_raw", PREPROCESSED, "nnUNet_results")

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
-from ..alignment_pictures import save_checkerboards
-from ..assemble import CT_CHANNEL, to_case, write_case
-from ..case_ids import CaseIds, Split
-from ..cohort_run import Outcome, any_failed, print_summary, run_patients
-from ..common_grid import GridSettings
-from ..conversion_steps import check_splits, finish, recorded_settings
-from ..names import NameMap
-from ..writer import DatasetWriter
-from .choice import Chosen
-from .cohort import Cohort, Found, find_cohort
+from ..cases.alignment_pictures import save_checkerboards
+from ..cases.assemble import CT_CHANNEL, to_case, write_case
+from ..cases.ids import CaseIds, Split
+from ..cases.run import Outcome, any_failed, print_summary, run_patients
+from ..cases.steps import check_splits, finish, recorded_settings
+from ..cases.writer import DatasetWriter
+from ..grids.common_grid import GridSettings
+from ..names.structure_names import NameMap
+from .chosen_patients import Cohort, Found, find_cohort
+from .files.choice import Chosen
 from .listing import print_found, print_left_out
 from .read_patient import read_patient
 

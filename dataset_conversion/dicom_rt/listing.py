@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..names import NameMap
-from .choice import Chosen, link
-from .cohort import Cohort, Found, unmapped_names, unused_series
+from ..names.structure_names import NameMap
+from .chosen_patients import Cohort, Found, unmapped_names, unused_series
+from .files.choice import Chosen, link
 
 
 def print_found(cohort: Cohort, case_of: Mapping[str, str], console: Console) -> None:

@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.geometry import Grid
-from nnunet_doselo.images import grid_of
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.geometry import Grid
+from nnunet_doselo.dataset.images import grid_of
 
-from ..assemble import PatientImages
-from ..mr_alignment import Aligned, align
-from ..names import NameMap
-from .choice import Chosen
-from .linked import link_between
-from .patients import Series
-from .rasterise import rasterise
-from .rtdose import read_doses
-from .rtstruct import Roi, StructureSet, read_structure_set
-from .series import read_series
+from ..cases.assemble import PatientImages
+from ..names.structure_names import NameMap
+from ..registration.mr_alignment import Aligned, align
+from .contours.rasterise import rasterise
+from .contours.rtstruct import Roi, StructureSet, read_structure_set
+from .dose.rtdose import read_doses
+from .files.choice import Chosen
+from .files.patients import Series
+from .files.series import read_series
+from .links.linked import link_between
 
 
 def read_patient(chosen: Chosen, name_map: NameMap) -> PatientImages:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from nnunet_doselo.geometry import Grid
+from nnunet_doselo.dataset.geometry import Grid
 
 from .brain import paint_brain
 from .head import Build, paint_head, skin_distance

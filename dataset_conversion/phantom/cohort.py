@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from nnunet_doselo.contour_edits import ContourEdit, draw_edits
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.guidance import DoseGuidance
-from nnunet_doselo.parallel import map_cases
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.parallel import map_cases
+from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.planning.contour_edits import ContourEdit, draw_edits
 
-from ..overlaps import LostCc, lost_cc, print_lost
-from ..variant_cases import is_written, plan_contour, plan_summary, variant_names, write_variant
-from ..writer import Case, DatasetWriter, write_json
+from ..cases.overlaps import LostCc, lost_cc, print_lost
+from ..cases.writer import Case, DatasetWriter, write_json
+from ..variants.cases import is_written, plan_contour, plan_summary, variant_names, write_variant
 from .images import SEQUENCES
 from .organs import OARS
 from .patient import SyntheticPatient, make_patient

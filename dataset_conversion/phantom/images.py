@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.random import Generator
 
-from nnunet_doselo.geometry import AIR_HU
+from nnunet_doselo.dataset.geometry import AIR_HU
 
 from .pose import Axes
 from .random_fields import smooth_field

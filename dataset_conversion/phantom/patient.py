@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_doselo.geometry import Grid
-from nnunet_doselo.structures import Overlap, paint_organs
+from nnunet_doselo.dataset.geometry import Grid
+from nnunet_doselo.dataset.structures import Overlap, paint_organs
 
 from .anatomy import draw_anatomy
 from .distractors import paint_distractors

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.images import read_array
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.images import read_array
 
 FILE = "datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 FIRST_VOXEL_MM = np.array([-72.0, -134.0, -98.0])

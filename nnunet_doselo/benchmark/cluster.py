@@ -4,7 +4,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from typing import Any
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 CONNECT_S = 10
 GPU = {"GPU": 1}

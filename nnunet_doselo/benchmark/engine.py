@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.process import kill_means_interrupt
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.process import kill_means_interrupt
 
 from .jobs import DONE, Job, JobRecord, current_record, key_of, write_record
 from .pools import Pools

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.versions import version_of
+from nnunet_doselo.common.versions import version_of
 
 from . import work
 from .jobs import DONE, Job, JobRecord

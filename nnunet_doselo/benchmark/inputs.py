@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.atomic import all_or_nothing
-from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.hashing import sha256_of
+from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.hashing import sha256_of
+from nnunet_doselo.dataset.folder import ExtendedDataset
 
 INPUTS_FILE = "doselo_inputs.json"
 THREADS = 4

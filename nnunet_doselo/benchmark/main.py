@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from nnunet_doselo.atomic import all_or_nothing
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.errors import DoseloError
 
 from .engine import run_jobs, running_in
 from .graph import benchmark_jobs, comparison_job, complete_trainers

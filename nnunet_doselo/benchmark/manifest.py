@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.atomic import all_or_nothing
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.versions import versions
+from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.versions import versions
 
 from .graph import CHECK, EVALUATION, PLAN, PREDICTION
 from .inputs import sha256_of_json

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.settings import STOCK, TRAINERS, TrainerSettings, parse_trainer_name
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.trainer.settings import STOCK, TRAINERS, TrainerSettings, parse_trainer_name
 
 NNUNETS_EPOCHS, NNUNETS_ITERATIONS = 1000, 250
 

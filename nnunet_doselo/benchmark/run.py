@@ -15,11 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_doselo.atomic import all_or_nothing
+from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.process import last_lines
+from nnunet_doselo.common.trainer_folder import TRAINER_FOLDER, TRAINER_VARIABLE
 from nnunet_doselo.doctor import FOLDER_VARIABLES
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.process import last_lines
-from nnunet_doselo.trainer_folder import TRAINER_FOLDER, TRAINER_VARIABLE
 
 from .jobs import DONE, FAILED, Job, JobRecord, current_record, log_file, states_of, write_record
 from .supervised import run_supervised

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.plan_record import ENGINE_NAMES
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.planning.plan_record import ENGINE_NAMES
 
 from .inputs import plans_of, require_equal, sha256_of_json
 from .names import is_guided, length_of, require_one_length

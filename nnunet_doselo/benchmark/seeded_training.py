@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from nnunet_doselo.benchmark.seeded_record import RECORD_FILE, TrainingRun, append_run, read_runs
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 __all__ = ["RECORD_FILE", "TrainingRun", "read_runs", "train"]
 

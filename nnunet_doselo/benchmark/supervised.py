@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nnunet_doselo.process import stop_group
+from nnunet_doselo.common.process import stop_group
 
 MODULE = "nnunet_doselo.benchmark.supervised"
 LOOK_S = 1.0

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from nnunet_doselo import cohort
-from nnunet_doselo.atomic import all_or_nothing
-from nnunet_doselo.dose_sources import PlannedDoses
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.hashing import sha256_of
-from nnunet_doselo.plan_cohort import PlanTask, plan_case
-from nnunet_doselo.plan_record import read_record, record_path
+from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.hashing import sha256_of
+from nnunet_doselo.planning.cohort_plans import PlanTask, plan_case
+from nnunet_doselo.planning.plan_record import read_record, record_path
+from nnunet_doselo.scoring import contour_folder as cohort
+from nnunet_doselo.scoring.dose_sources import PlannedDoses
 
 from .inputs import INPUTS_FILE
 from .jobs import Made

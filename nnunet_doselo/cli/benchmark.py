@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.parallel import default_processes
 
 from .shared import Dataset, Processes, clear_errors, console, errors, plain
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.common.parallel import default_processes
 
 from .shared import DatasetId, Overwrite, Processes, clear_errors, console
 
@@ -45,12 +45,13 @@ def convert_dicom(
     overwrite: Overwrite = False,
 ) -> None:
     """CT, RTSTRUCT, RTDOSE and MR of each patient, found by what the files say. Exit status 1 if a patient failed."""
-    from nnunet_doselo.dataset_conversion import case_ids, writer
-    from nnunet_doselo.dataset_conversion.common_grid import GridSettings
-    from nnunet_doselo.dataset_conversion.conversion_steps import read_test_patients
+    from nnunet_doselo.dataset.folder import environment_folder
+    from nnunet_doselo.dataset_conversion.cases import ids as case_ids
+    from nnunet_doselo.dataset_conversion.cases import writer
+    from nnunet_doselo.dataset_conversion.cases.steps import read_test_patients
     from nnunet_doselo.dataset_conversion.dicom_rt import convert
-    from nnunet_doselo.dataset_conversion.names import read_name_map
-    from nnunet_doselo.dataset_folder import environment_folder
+    from nnunet_doselo.dataset_conversion.grids.common_grid import GridSettings
+    from nnunet_doselo.dataset_conversion.names.structure_names import read_name_map
 
     folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
     settings = convert.DicomSettings(

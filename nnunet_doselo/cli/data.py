@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.common.parallel import default_processes
 
 from .shared import (
     Dataset,
@@ -29,8 +29,9 @@ def convert_openkbp(
     overwrite: Overwrite = False,
 ) -> None:
     """OpenKBP's original CSV layout: CT, seven organs, PTV56/63/70 and dose."""
-    from nnunet_doselo.dataset_conversion import openkbp, writer
-    from nnunet_doselo.dataset_folder import environment_folder
+    from nnunet_doselo.dataset.folder import environment_folder
+    from nnunet_doselo.dataset_conversion import openkbp
+    from nnunet_doselo.dataset_conversion.cases import writer
 
     folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
     openkbp.convert_openkbp(
@@ -54,8 +55,9 @@ def convert_channels(
     overwrite: Overwrite = False,
 ) -> None:
     """A plain nnU-Net dataset that carries CT and organs as extra image channels."""
-    from nnunet_doselo.dataset_conversion import channels, writer
-    from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
+    from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
+    from nnunet_doselo.dataset_conversion import channels
+    from nnunet_doselo.dataset_conversion.cases import writer
 
     source = raw_dataset(dataset)
     folder = writer.dataset_folder(
@@ -87,9 +89,9 @@ def phantom(
     overwrite: Overwrite = False,
 ) -> None:
     """Synthetic patients after resection of a glioblastoma: four MR sequences, CT, 13 organs, GTV and dose."""
-    from nnunet_doselo.dataset_conversion import writer
+    from nnunet_doselo.dataset.folder import environment_folder
+    from nnunet_doselo.dataset_conversion.cases import writer
     from nnunet_doselo.dataset_conversion.phantom import cohort
-    from nnunet_doselo.dataset_folder import environment_folder
 
     folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
     settings = cohort.CohortSettings(cases, seed, spacing, variants, test_cases)
@@ -108,9 +110,9 @@ def variants(
     overwrite: Overwrite = False,
 ) -> None:
     """Training cases beside edited contours of them, all planned by the open planner: a dataset for the predictor."""
-    from nnunet_doselo.dataset_conversion import variants as conversion
-    from nnunet_doselo.dataset_conversion import writer
-    from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
+    from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
+    from nnunet_doselo.dataset_conversion.cases import writer
+    from nnunet_doselo.dataset_conversion.variants import dataset as conversion
 
     source = raw_dataset(dataset)
     name = name or f"{source.folder.name.partition('_')[2]}Variants"
@@ -123,8 +125,8 @@ def variants(
 @clear_errors
 def verify(dataset: Dataset, processes: Processes = 0) -> None:
     """Check an extended dataset: grids, case sets, labels, HU, dose units. One line a finding, exit status 1 if any."""
+    from nnunet_doselo.dataset.folder import raw_dataset
     from nnunet_doselo.dataset_conversion.verify import verify as findings_of
-    from nnunet_doselo.dataset_folder import raw_dataset
 
     extended = raw_dataset(dataset)
     findings = findings_of(extended, processes=processes or default_processes())
@@ -145,7 +147,7 @@ def preprocess(
     processes: Processes = 0,
 ) -> None:
     """Preprocess CT and organs as nnU-Net did with the images (the trainer does this by itself when it starts)."""
-    from nnunet_doselo.data.context import context_of_dataset
+    from nnunet_doselo.context.preprocessed import context_of_dataset
 
     context, cases = context_of_dataset(dataset, plans, configuration)
     written = context.build(cases, processes=processes or default_processes())

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.parallel import default_processes
 
 from .shared import Dataset, Device, Processes, clear_errors, console, load_predictor_of
 
@@ -60,9 +60,9 @@ def evaluate(
     processes: Processes = 0,
 ) -> None:
     """What mistakes of contours cost in dose, by case and structure: metrics, goals, islands, paired tests."""
-    from nnunet_doselo.dataset_folder import raw_dataset
-    from nnunet_doselo.evaluate_contours import EvaluationSettings, evaluate_contours, name_sets
+    from nnunet_doselo.dataset.folder import raw_dataset
     from nnunet_doselo.evaluation.gamma_criterion import parse_gamma
+    from nnunet_doselo.scoring.compared_folders import EvaluationSettings, evaluate_contours, name_sets
 
     from .comparison_table import print_comparison
 
@@ -98,7 +98,7 @@ class _Doses:
         ------
         DoseloError: options that contradict each other, or not one folder for each of `names`.
         """
-        from nnunet_doselo import dose_origins
+        from nnunet_doselo.scoring import dose_origins
 
         word = self.dose_from[0]
         if (word == PREDICTOR and self.reference_doses) or (word != PREDICTOR and self.predictor):
@@ -121,8 +121,8 @@ class _Doses:
         return dose_origins.FolderOrigin(dataset, folders, self.reference_doses, split)
 
     def _predicted(self, dataset: Any, output: Path, split: str) -> Any:
-        from nnunet_doselo.dose_origins import REFERENCE_DOSES
-        from nnunet_doselo.predicted_doses import PredictedDoses
+        from nnunet_doselo.scoring.dose_origins import REFERENCE_DOSES
+        from nnunet_doselo.scoring.predicted_doses import PredictedDoses
 
         predictor, references = load_predictor_of(dataset, self.predictor, self.device), output / REFERENCE_DOSES
         return PredictedDoses(dataset, predictor, self.device, split=split, references=references)

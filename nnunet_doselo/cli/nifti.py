@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.common.parallel import default_processes
 
 from .clinical import IdScheme
 from .shared import DatasetId, Overwrite, Processes, clear_errors, console
@@ -47,10 +47,15 @@ def convert_nifti(
     Folders are often called after patients: cases get ids, and the key table, which alone tells who is who, lies
     outside the dataset.
     """
-    from nnunet_doselo.dataset_conversion import case_ids, conversion_steps, names, nifti, nifti_layout, writer
-    from nnunet_doselo.dataset_conversion.common_grid import GridSettings
-    from nnunet_doselo.dataset_folder import environment_folder
-    from nnunet_doselo.errors import DoseloError
+    from nnunet_doselo.common.errors import DoseloError
+    from nnunet_doselo.dataset.folder import environment_folder
+    from nnunet_doselo.dataset_conversion.cases import ids as case_ids
+    from nnunet_doselo.dataset_conversion.cases import steps as conversion_steps
+    from nnunet_doselo.dataset_conversion.cases import writer
+    from nnunet_doselo.dataset_conversion.grids.common_grid import GridSettings
+    from nnunet_doselo.dataset_conversion.names import structure_names as names
+    from nnunet_doselo.dataset_conversion.nifti import convert as nifti
+    from nnunet_doselo.dataset_conversion.nifti import layout as nifti_layout
 
     folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
     where = nifti_layout.read_layout(layout)
@@ -86,8 +91,9 @@ def starter(
     ],
 ) -> None:
     """Print a name map or a layout to start from: doselo convert starter brain > names.yaml."""
-    from nnunet_doselo.dataset_conversion import name_map_file, nifti_layout
-    from nnunet_doselo.errors import DoseloError
+    from nnunet_doselo.common.errors import DoseloError
+    from nnunet_doselo.dataset_conversion.names import map_file as name_map_file
+    from nnunet_doselo.dataset_conversion.nifti import layout as nifti_layout
 
     known = {path.stem: path for module in (name_map_file, nifti_layout) for path in module.FOLDER.glob("*.yaml")}
     if file not in known:

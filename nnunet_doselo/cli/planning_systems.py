@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.parallel import default_processes
 
 from .shared import Dataset, Processes, clear_errors, console, plain
 
@@ -51,9 +51,9 @@ def export_rtstruct(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write anew what was exported before.")] = False,
 ) -> None:
     """Predicted label maps as RTSTRUCT that a planning system imports: auto-contoured, unapproved, for research."""
-    from nnunet_doselo.dataset_conversion import cohort_run
-    from nnunet_doselo.dataset_conversion.dicom_rt.export import Style, export_rtstructs
-    from nnunet_doselo.dataset_folder import ExtendedDataset, raw_dataset
+    from nnunet_doselo.dataset.folder import ExtendedDataset, raw_dataset
+    from nnunet_doselo.dataset_conversion.cases import run as cohort_run
+    from nnunet_doselo.dataset_conversion.dicom_rt.export.export import Style, export_rtstructs
 
     if not dataset and not (predictions / "dataset.json").exists():
         raise DoseloError(f"{predictions}: has no dataset.json with the labels' names; pass --dataset")
@@ -79,7 +79,7 @@ def export_rtstruct(
 
 def _own_key_table(dataset_folder: Path) -> Path | None:
     """Where `doselo convert` puts the dataset's key table, if it is there."""
-    from nnunet_doselo.dataset_conversion.case_ids import key_file_for
+    from nnunet_doselo.dataset_conversion.cases.ids import key_file_for
 
     file = key_file_for(dataset_folder)
     return file if file.exists() else None
@@ -105,9 +105,9 @@ def import_dose(
     processes: Processes = 0,
 ) -> None:
     """Doses that a planning system calculated on exported contours, onto the dataset's grid, for `doselo evaluate`."""
-    from nnunet_doselo.dataset_conversion import cohort_run
-    from nnunet_doselo.dataset_conversion.dicom_rt.import_dose import import_doses
-    from nnunet_doselo.dataset_folder import raw_dataset
+    from nnunet_doselo.dataset.folder import raw_dataset
+    from nnunet_doselo.dataset_conversion.cases import run as cohort_run
+    from nnunet_doselo.dataset_conversion.dicom_rt.dose.import_dose import import_doses
 
     outcomes, remarks = import_doses(
         folder,

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 from .shared import Dataset, Device, clear_errors, console, load_predictor_of, plain
 
 if TYPE_CHECKING:
     from nnunet_doselo.evaluation.dvh_pictures import Curves
     from nnunet_doselo.evaluation.predictor_scores import PredictorScores
-    from nnunet_doselo.predict_dose import LabelValues
     from nnunet_doselo.predictor.artifact import FrozenPredictor
+    from nnunet_doselo.predictor.contour_dose import LabelValues
 
 # figures of a DVH as a narrow table calls them
 HEADINGS = {
@@ -47,8 +47,8 @@ def evaluate_predictor(
     device: Device = "cpu",
 ) -> None:
     """How far to trust a dose predictor: OpenKBP's scores, every structure's doses, DVHs of worst and best case."""
-    from nnunet_doselo import evaluate_predictor as module
-    from nnunet_doselo.dataset_folder import raw_dataset
+    from nnunet_doselo.dataset.folder import raw_dataset
+    from nnunet_doselo.scoring import predictor_accuracy as module
 
     extended = raw_dataset(dataset)
     loaded = load_predictor_of(extended, predictor, device)
@@ -93,7 +93,7 @@ def predict_dose(
     device: Device = "cpu",
 ) -> None:
     """Dose and DVH of any contour in seconds, without planning: what does this edit cost? Not for treatment."""
-    from nnunet_doselo.dose_of_contour import ContourFiles, dose_of_contour
+    from nnunet_doselo.scoring.edited_contour import ContourFiles, dose_of_contour
 
     loaded, values = _predictor_and_labels(predictor, dataset, target or [], device)
     files = ContourFiles(ct, oars, labels, out, dvh, compare_to)
@@ -110,15 +110,15 @@ def _predictor_and_labels(
     predictor: Path | None, dataset: str, target: list[str], device: str
 ) -> "tuple[FrozenPredictor, LabelValues | None]":
     """The predictor, and what the values of the label map mean: after the dataset, or after --target."""
-    from nnunet_doselo.dataset_folder import raw_dataset
-    from nnunet_doselo.patient import label_values
-    from nnunet_doselo.predict_dose import parse_targets
+    from nnunet_doselo.dataset.folder import raw_dataset
+    from nnunet_doselo.dataset.patient import label_values
     from nnunet_doselo.predictor.artifact import load_predictor
+    from nnunet_doselo.predictor.contour_dose import parse_targets
 
     if dataset and target:
         raise DoseloError("values of targets come from --target or from --dataset; give one of the two")
     if dataset:
-        from nnunet_doselo.preconditions import require_fitting_predictor
+        from nnunet_doselo.trainer.preconditions import require_fitting_predictor
 
         extended = raw_dataset(dataset)
         loaded = load_predictor_of(extended, predictor, device)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.common.parallel import default_processes
 
 from .evaluation import evaluate as evaluate
 from .shared import Dataset, Processes, clear_errors, console, plain
@@ -29,8 +29,8 @@ def plan(
     processes: Processes = 0,
 ) -> None:
     """Plan a dose on every label map of a folder with the open planner: for comparison, not deliverable."""
-    from nnunet_doselo.dataset_folder import raw_dataset
-    from nnunet_doselo.plan_cohort import plan_cohort
+    from nnunet_doselo.dataset.folder import raw_dataset
+    from nnunet_doselo.planning.cohort_plans import plan_cohort
 
     extended = raw_dataset(dataset)
     workers = processes or default_processes()
@@ -52,7 +52,7 @@ def export_stock(
     ],
 ) -> None:
     """Copy a trained model so that a plain nnU-Net install predicts with it, without this package."""
-    from nnunet_doselo.export_stock import export_stock as export
+    from nnunet_doselo.trainer.export_stock import export_stock as export
 
     exported = export(model, destination)
     console.print(

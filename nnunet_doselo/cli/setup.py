@@ -15,7 +15,7 @@ from .shared import (
 @clear_errors
 def env() -> None:
     """Print the line for your shell's profile that makes nnU-Net find the trainers."""
-    from nnunet_doselo.trainer_folder import environment_line
+    from nnunet_doselo.common.trainer_folder import environment_line
 
     print(environment_line())
 
@@ -54,7 +54,7 @@ def trainers() -> None:
     """List the trainers, their losses, and the suffixes by which a trainer's name carries settings."""
     from rich.table import Table
 
-    from nnunet_doselo.settings import SUFFIXES, TRAINERS
+    from nnunet_doselo.trainer.settings import SUFFIXES, TRAINERS
 
     names = Table(title="Trainers", title_justify="left")
     names.add_column("-tr", min_width=max(map(len, TRAINERS)), overflow="fold")

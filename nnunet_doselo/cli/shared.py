@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
@@ -45,7 +45,7 @@ def plain(text: str) -> str:
 
 def load_predictor_of(extended: Any, predictor: Path | None, device: str) -> Any:
     """The `FrozenPredictor` that is named, or else the dataset's own; `extended` is its `ExtendedDataset`."""
-    from nnunet_doselo.dataset_folder import environment_folder
+    from nnunet_doselo.dataset.folder import environment_folder
     from nnunet_doselo.predictor.artifact import find_predictor, load_predictor
 
     file = predictor or find_predictor(environment_folder("nnUNet_preprocessed") / extended.folder.name)

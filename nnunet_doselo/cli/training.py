@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nnunet_doselo.parallel import default_processes
+from nnunet_doselo.common.parallel import default_processes
 
 from .shared import (
     Dataset,
@@ -64,11 +64,11 @@ def train_predictor(
     processes: Processes = 0,
 ) -> None:
     """Train the dose predictor (CT + organs + target -> dose) and freeze it where the trainer finds it."""
-    from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
-    from nnunet_doselo.predictor_training.processes import is_first_process
-    from nnunet_doselo.predictor_training.train import train
-    from nnunet_doselo.predictor_training.training_plan import make_plan
-    from nnunet_doselo.predictor_training.training_settings import TrainingSettings
+    from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
+    from nnunet_doselo.predictor_training.training.plan import make_plan
+    from nnunet_doselo.predictor_training.training.processes import is_first_process
+    from nnunet_doselo.predictor_training.training.settings import TrainingSettings
+    from nnunet_doselo.predictor_training.training.train import train
 
     console.quiet = not is_first_process()
     extended = raw_dataset(dataset)
@@ -131,10 +131,10 @@ def sensitivity(
     The card is in the predictor's file, whose SHA-256 changes: measure before nnU-Net trains with it, because a
     training that was started with the old file cannot be resumed with the new one.
     """
-    from nnunet_doselo.dataset_folder import environment_folder, raw_dataset
+    from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
     from nnunet_doselo.predictor.trust import sensitivity_line
-    from nnunet_doselo.predictor_training import run_folder
-    from nnunet_doselo.predictor_training import sensitivity as gate
+    from nnunet_doselo.predictor_training.sensitivity import gate
+    from nnunet_doselo.predictor_training.training import run_folder
 
     extended = raw_dataset(dataset)
     frozen = load_predictor_of(extended, predictor, device)

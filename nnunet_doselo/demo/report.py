@@ -10,9 +10,9 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from nnunet_doselo.atomic import all_or_nothing
+from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.versions import versions
 from nnunet_doselo.evaluation.metrics import BY_KEY
-from nnunet_doselo.versions import versions
 
 from .results import DemoResults
 from .runner import clock

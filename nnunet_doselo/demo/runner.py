@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.process import Finished, last_lines, run_process
-from nnunet_doselo.versions import version_of
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.process import Finished, last_lines, run_process
+from nnunet_doselo.common.versions import version_of
 
 from .stages import Command, Stage
 from .workspace import Marker, Workspace

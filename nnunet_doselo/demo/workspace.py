@@ -8,10 +8,10 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nnunet_doselo.atomic import all_or_nothing
+from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.trainer_folder import TRAINER_FOLDER, TRAINER_VARIABLE
 from nnunet_doselo.doctor import FOLDER_VARIABLES, PREDICTOR_VARIABLE
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.trainer_folder import TRAINER_FOLDER, TRAINER_VARIABLE
 
 from .stages import PREDICTOR_COHORT, Stage
 

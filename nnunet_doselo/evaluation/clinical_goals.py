@@ -17,7 +17,7 @@ from typing import Literal
 
 import yaml
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 from .dvh import DVH
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 from .comparison_file import ComparedContours, Comparison, MetricTable, NoiseFloor, Summary, write_comparison
 from .comparison_file import read_comparison as read_comparison

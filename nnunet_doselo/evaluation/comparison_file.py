@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..common.json_files import numbers, read_json, to_bytes
 from .evaluation_file import EvaluatedDataset, Evaluation
-from .json_numbers import numbers, read_json, to_bytes
 from .metrics import Metric
 from .paired_tests import Interval, PairedComparison
-from .report import replace_files
+from .scores_file import replace_files
 
 FORMAT = "doselo-comparison/1"
 COMPARISON_FILE, TABLE_FILE = "comparison.json", "comparison.csv"

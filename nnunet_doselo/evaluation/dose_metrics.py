@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 RMAE_THRESHOLD = 0.10
 

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nnunet_doselo.structure_masks import Kind, Structure
+from nnunet_doselo.dataset.structure_masks import Kind, Structure
 
 from .dvh import DVH
 from .pictures import DPI, Line
-from .report import replace_files
+from .scores_file import replace_files
 
 FIGURE_INCHES = (32 / 3, 4.4)  # 1600 pixels wide
 # Okabe and Ito, told apart with any colour vision; their yellow is too pale for a line on white

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..common.json_files import numbers, read_json, to_bytes
 from .clinical_goals import ScorecardRow
 from .islands import Island, island_rows
-from .json_numbers import numbers, read_json, to_bytes
-from .report import CaseScores, replace_files, report_files
+from .scores_file import CaseScores, replace_files, report_files
 from .structure_metrics import StructureFigures
 
 FORMAT = "doselo-evaluation/1"

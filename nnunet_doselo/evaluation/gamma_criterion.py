@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 NUMBER = r"(\d+(?:\.\d+)?)"
 CRITERION = re.compile(rf"{NUMBER}\s*%\s*/\s*{NUMBER}\s*mm")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_doselo.guidance import DoseGuidance
+from nnunet_doselo.dataset.guidance import DoseGuidance
 
 from .clinical_goals import Goal, read_goals
 

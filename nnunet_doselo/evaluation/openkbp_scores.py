@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.structure_masks import Kind, Structure
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.structure_masks import Kind, Structure
 
 from .dose_metrics import require_same_shape
 

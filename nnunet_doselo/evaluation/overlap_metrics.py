@@ -7,7 +7,7 @@ import numpy as np
 import surface_distance
 from scipy import ndimage
 
-from nnunet_doselo.versions import version_of
+from nnunet_doselo.common.versions import version_of
 
 from .dose_metrics import require_same_shape
 

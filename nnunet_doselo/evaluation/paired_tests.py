@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
-from .report import CaseScores
+from .scores_file import CaseScores
 from .signed_rank import signed_rank
 
 Folds = Mapping[Any, Mapping[str, float]]

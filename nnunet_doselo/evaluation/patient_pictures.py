@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.patient import Patient, dose_counts, label_values
+from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.patient import Patient, dose_counts, label_values
 
 from .pictures import Contours, dose_comparison
 

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.geometry import body_mask
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.geometry import body_mask
 
 from .dose_metrics import require_same_shape
-from .report import replace_files
+from .scores_file import replace_files
 
 FIGURE_INCHES = (32 / 3, 3.65)  # 1600 pixels wide
 DPI = 150

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .openkbp_scores import StructureDose, dvh_score
-from .report import CaseScores
+from .scores_file import CaseScores
 
 COLUMNS = ("case", "structure", "kind", "metric", "planned_gy", "predicted_gy", "difference_gy")
 

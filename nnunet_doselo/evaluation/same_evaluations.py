@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 from .evaluation_file import Evaluation
 

@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
 
 def _trainer_classes() -> Any:
     try:
-        from nnunet_doselo import trainer_classes
+        from nnunet_doselo.trainer import classes as trainer_classes
     except ModuleNotFoundError as error:
         if error.name != "nnunet_doselo":
             raise

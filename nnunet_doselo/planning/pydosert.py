@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.geometry import body_mask
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.geometry import body_mask
 
 from .interface import SAD_MM, Beams
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label
 
-from nnunet_doselo.geometry import AIR_HU, TISSUE_HU, body_mask
+from nnunet_doselo.dataset.geometry import AIR_HU, TISSUE_HU, body_mask
 
 # Thomas, Br J Radiol 72:781 (1999): two straight lines that meet at 100 HU
 DENSITY_HU = (-1000.0, 100.0, 3000.0)

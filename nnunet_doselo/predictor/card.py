@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.guidance import DoseGuidance
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.predictor.field_edge import FieldEdge
 from nnunet_doselo.predictor.network import NetworkSettings
 

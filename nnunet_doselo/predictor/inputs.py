@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nnunet_doselo.geometry import TISSUE_HU
+from nnunet_doselo.dataset.geometry import TISSUE_HU
 
 
 def encode(target: Tensor, oars: Tensor, ct: Tensor, organ_labels: Tensor, hu_low: float, hu_high: float) -> Tensor:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.geometry import Grid, body_mask
+from nnunet_doselo.dataset.images import read_array
+from nnunet_doselo.dataset.patient import dose_counts
 from nnunet_doselo.evaluation.pictures import WINDOW_HU
-from nnunet_doselo.geometry import Grid, body_mask
-from nnunet_doselo.images import read_array
-from nnunet_doselo.patient import dose_counts
 
 PERCENTILES = (1.0, 99.5)
 

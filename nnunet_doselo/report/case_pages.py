@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from rich.progress import track
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
 from nnunet_doselo.evaluation.dvh_pictures import dvh_curves, dvh_figure
-from nnunet_doselo.guidance import DoseGuidance
-from nnunet_doselo.structure_masks import Structure, structure_masks
 
 from .case_images import CaseImages, load_images
 from .chart_pictures import png_of

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from nnunet_doselo.common.versions import versions
 from nnunet_doselo.evaluation.evaluation_file import EvaluatedDataset
 from nnunet_doselo.evaluation.metrics import Metric
-from nnunet_doselo.versions import versions
 
 from .charts import BarChart, BarSeries, LinePanel
 from .choice import ChosenCase, best_other, choose_cases

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnunet_doselo.dataset.structure_masks import Structure
 from nnunet_doselo.evaluation.dvh import DVH
-from nnunet_doselo.structure_masks import Structure
 
 from .case_images import CaseImages
 

@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.evaluation.json_numbers import plain, to_bytes
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.json_files import plain, to_bytes
 from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
-from nnunet_doselo.evaluation.report import replace_files
+from nnunet_doselo.evaluation.scores_file import replace_files
 from nnunet_doselo.evaluation.structure_metrics import FIGURES
 
 from .case_pages import CasePages, case_pages

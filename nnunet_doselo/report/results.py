@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.json_files import read_json
 from nnunet_doselo.evaluation.comparison import Comparison
 from nnunet_doselo.evaluation.comparison_file import read_comparison
 from nnunet_doselo.evaluation.evaluation_file import CaseResult, Evaluation, read_evaluation
-from nnunet_doselo.evaluation.json_numbers import read_json
 
 MANIFEST, MANIFEST_FORMAT = "manifest.json", "doselo-benchmark/1"
 PREDICTOR_CARD = "predictor_card.json"

@@ -11,7 +11,7 @@ from nnunet_doselo.benchmark.names import (
     titles,
     with_lambdas,
 )
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 DOSELO = "nnUNetTrainerDOSELO"
 

@@ -14,7 +14,7 @@ from nnunet_doselo.benchmark.run import Run
 from nnunet_doselo.benchmark.setting import Asked, Benchmark
 from nnunet_doselo.cli.benchmark import benchmark
 from nnunet_doselo.cli.several_values import SeveralValues
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 app = typer.Typer()
 app.command(cls=SeveralValues)(benchmark)

@@ -18,7 +18,7 @@ from toy_jobs import Go, add, calls, run_forever, sums, wait_for
 from nnunet_doselo.benchmark.cluster import DaskPools
 from nnunet_doselo.benchmark.engine import run_jobs, running_in
 from nnunet_doselo.benchmark.jobs import Job
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 HERE = Path(__file__).resolve().parent
 QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}

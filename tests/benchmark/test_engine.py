@@ -17,7 +17,7 @@ from nnunet_doselo.benchmark.engine import run_jobs, running_in
 from nnunet_doselo.benchmark.jobs import Job, JobRecord, record_file
 from nnunet_doselo.benchmark.pools import LocalPools
 from nnunet_doselo.benchmark.run import Run
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 
 class Heard:

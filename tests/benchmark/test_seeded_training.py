@@ -14,7 +14,7 @@ from predictors import card_of, random_network
 
 from nnunet_doselo.benchmark import seeded_training
 from nnunet_doselo.benchmark.seeded_training import LOCK_FILE, read_runs, train
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
 
 PLANNED = Planned("Dataset915_Seeded", memory_gb=7.0, configurations=("2d",))

@@ -9,7 +9,7 @@ import pytest
 from finished_trainings import BCE, DATASET, DEFAULT, asked, make_project
 
 from nnunet_doselo.benchmark.setting import find_benchmark
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 
 @pytest.fixture

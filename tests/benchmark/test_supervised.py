@@ -10,7 +10,7 @@ from processes_seen import assert_ends, pid_in
 
 from nnunet_doselo.benchmark.run import Run
 from nnunet_doselo.benchmark.supervised import run_supervised
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 SLEEPER = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 

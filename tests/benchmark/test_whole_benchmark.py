@@ -10,7 +10,7 @@ from predictors import card_of, random_network
 from stub_planner import ISOCENTRE_MM, StubPlanner
 
 from nnunet_doselo.benchmark.run import Run
-from nnunet_doselo.hashing import sha256_of
+from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
 
 

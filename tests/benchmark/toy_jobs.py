@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nnunet_doselo.benchmark.jobs import Job, JobRecord, Made
 from nnunet_doselo.benchmark.run import Run
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 
 Go = Callable[..., dict[str, JobRecord]]
 """The fixture `go`: runs jobs, gives their records."""

@@ -5,6 +5,10 @@ import numpy as np
 import phantoms
 import pytest
 
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.images import read_array, write_array
+from nnunet_doselo.dataset_conversion.cases.writer import write_json
 from nnunet_doselo.dataset_conversion.channels import (
     ChannelRoles,
     convert_channels,
@@ -12,10 +16,6 @@ from nnunet_doselo.dataset_conversion.channels import (
     parse_target_gy,
 )
 from nnunet_doselo.dataset_conversion.verify import verify
-from nnunet_doselo.dataset_conversion.writer import write_json
-from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.images import read_array, write_array
 
 ROLES = ChannelRoles(ct=1, oars=(3, 4))
 TARGET_GY = {"GTV": 60.0}

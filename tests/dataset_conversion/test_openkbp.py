@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset_conversion import openkbp
+from nnunet_doselo.dataset_conversion.cases.writer import Case
 from nnunet_doselo.dataset_conversion.openkbp import (
     SHAPE,
     Patient,
@@ -19,10 +23,6 @@ from nnunet_doselo.dataset_conversion.openkbp import (
     to_case,
 )
 from nnunet_doselo.dataset_conversion.verify import verify
-from nnunet_doselo.dataset_conversion.writer import Case
-from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.errors import DoseloError
-from nnunet_doselo.images import read_array
 
 BOX = (slice(40, 60), slice(50, 80), slice(30, 54))
 REAL = {"OpenKBP_001": "pt_1", "OpenKBP_003": "pt_3", "OpenKBP_011": "pt_11"}

@@ -11,10 +11,10 @@ import numpy as np
 import phantoms
 import pytest
 
+from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.geometry import Grid
+from nnunet_doselo.dataset.images import read_array, write_array
 from nnunet_doselo.dataset_conversion.verify import Finding, verify
-from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.geometry import Grid
-from nnunet_doselo.images import read_array, write_array
 
 CASE = "Phantom_001"
 SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

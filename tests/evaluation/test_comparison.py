@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from small_evaluations import NAN, evaluation, result, written
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.comparison import Comparison, compare_evaluations, read_comparison
 from nnunet_doselo.evaluation.evaluation_file import write_evaluation
 

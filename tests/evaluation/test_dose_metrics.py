@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.dose_metrics import dose_score, require_same_shape, rmae
 
 RX_GY = 60.0

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.dvh import DVH, homogeneity, paddick_conformity
 
 RAMP_GY = np.arange(61.0).reshape(1, 1, 61)  # 0, 1, ..., 60 Gy

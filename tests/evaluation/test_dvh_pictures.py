@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from nnunet_doselo.dataset.structure_masks import Kind, Structure
 from nnunet_doselo.evaluation.dvh import DVH
 from nnunet_doselo.evaluation.dvh_pictures import Curves, dvh_curves, dvh_figure, dvh_picture
-from nnunet_doselo.structure_masks import Kind, Structure
 
 ROW = (1, 1, 4)
 EVERYWHERE, NOWHERE = np.ones(ROW, bool), np.zeros(ROW, bool)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_evaluations import NAN, evaluation, result
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.evaluation_file import read_evaluation, write_evaluation
 
 

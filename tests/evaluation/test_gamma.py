@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.gamma import gamma_pass_rate, voxels_that_pass
 
 SPACING_MM = (3.0, 3.0, 3.0)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.islands import find_islands, island_rows, island_summary
 
 SHAPE = (12, 12, 40)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.structure_masks import Structure
 from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.openkbp_scores import (
     StructureDose,
@@ -16,7 +17,6 @@ from nnunet_doselo.evaluation.openkbp_scores import (
     structure_doses,
     target_metrics,
 )
-from nnunet_doselo.structure_masks import Structure
 
 RAMP_GY = np.arange(101.0).reshape(1, 1, 101)  # 0, 1, ..., 100 Gy
 EVERYWHERE = np.ones(RAMP_GY.shape, bool)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.overlap_metrics import (
     dice,
     false_positive_cc_beyond,

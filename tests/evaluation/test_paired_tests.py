@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.paired_tests import (
     bootstrap_interval,
     case_values,
@@ -14,7 +14,7 @@ from nnunet_doselo.evaluation.paired_tests import (
     holm,
     mean_over_folds,
 )
-from nnunet_doselo.evaluation.report import CaseScores
+from nnunet_doselo.evaluation.scores_file import CaseScores
 
 BASELINE = {"A": 0.5, "B": 0.4, "C": 0.6, "D": 0.3}
 # 0.2, 0.1 and 0.3 less, 0.1 more

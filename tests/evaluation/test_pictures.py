@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage, imread
 from matplotlib.lines import Line2D
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.pictures import TARGET_COLOUR, Contours, comparison_figure, dose_comparison
 
 SHAPE = (24, 32)  # rows, columns

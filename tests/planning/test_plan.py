@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.planning.fluence import ITERATIONS
 from nnunet_doselo.planning.interface import Beams, Plan
 from nnunet_doselo.planning.plan import plan

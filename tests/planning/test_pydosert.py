@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.planning.interface import Beams
 from nnunet_doselo.planning.pydosert import dose_of_fluence, fluence_in_pixels
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from predictors import card_of, random_inputs, random_network
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.predictor import artifact
 from nnunet_doselo.predictor.artifact import (
     FrozenPredictor,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from predictors import random_inputs, random_network
 
-from nnunet_doselo import geometry
+from nnunet_doselo.dataset import geometry
 from nnunet_doselo.predictor.inputs import body_mask, encode
 from nnunet_doselo.predictor.network import NetworkSettings
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from predictors import card_of, random_inputs, random_network
 
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.predictor.artifact import add_sensitivity, load_network, load_predictor, save_predictor
 
 FIGURES = {"r": 0.9, "slope": None, "kinds": {"shift": {"edits": 3}}}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import phantoms
 
-from nnunet_doselo.images import write_array
+from nnunet_doselo.dataset.images import write_array
 
 SHAPE = (8, 24, 24)
 BASELINE, MIDDLE, BEST = "nnUNetTrainer", "nnUNetTrainerBCE", "nnUNetTrainerDOSELO"

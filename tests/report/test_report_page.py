@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from written_reports import Written, report_on
 
 from nnunet_doselo.cli.report import report
-from nnunet_doselo.errors import DoseloError
+from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.comparison_file import read_comparison
 from nnunet_doselo.evaluation.evaluation_file import read_evaluation
 from nnunet_doselo.report.page import VIEWER_BYTES, write_report

@@ -21,8 +21,8 @@ from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from nnunet_doselo.cli import app
-from nnunet_doselo.dataset_folder import ExtendedDataset
-from nnunet_doselo.images import read_array
+from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.images import read_array
 
 SHAPE, SPACING_MM = (12, 32, 32), (3.0, 1.0, 1.0)
 CT = dicom_files.Geometry(SPACING_MM, (-16.0, -20.0, 30.0))

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from nnunet_doselo.cli import app
-from nnunet_doselo.dataset_conversion.dicom_rt.outlines import outlines
-from nnunet_doselo.geometry import Grid
-from nnunet_doselo.images import read_array
+from nnunet_doselo.dataset.geometry import Grid
+from nnunet_doselo.dataset.images import read_array
+from nnunet_doselo.dataset_conversion.dicom_rt.export.outlines import outlines
 
 DATA = Path(os.environ.get("DOSELO_REALDATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
 HEAD = DATA / "head_ct" / "head_ct.nii.gz"

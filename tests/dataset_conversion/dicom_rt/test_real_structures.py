@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunet_doselo.dataset_conversion.dicom_rt.objects import read_dataset
-from nnunet_doselo.dataset_conversion.dicom_rt.rasterise import rasterise
-from nnunet_doselo.dataset_conversion.dicom_rt.rtdose import Dose, on_grid, read_doses
-from nnunet_doselo.dataset_conversion.dicom_rt.rtstruct import Roi, StructureSet, read_structure_set
+from nnunet_doselo.dataset.geometry import Grid
+from nnunet_doselo.dataset.images import grid_of
+from nnunet_doselo.dataset_conversion.dicom_rt.contours.rasterise import rasterise
+from nnunet_doselo.dataset_conversion.dicom_rt.contours.rtstruct import Roi, StructureSet, read_structure_set
+from nnunet_doselo.dataset_conversion.dicom_rt.dose.rtdose import Dose, on_grid, read_doses
+from nnunet_doselo.dataset_conversion.dicom_rt.files.objects import read_dataset
 from nnunet_doselo.evaluation.dvh import DVH
-from nnunet_doselo.geometry import Grid
-from nnunet_doselo.images import grid_of
 
 AXIAL = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
 

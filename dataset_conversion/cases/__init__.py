@@ -1,0 +1,1 @@
+"""From a patient read to a case of the dataset, the same for every source."""

@@ -1,0 +1,19 @@
+"""A checkerboard of every image that was put onto the CT, beside the case's record."""
+
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from .assemble import PatientImages
+from .record import record_file
+
+
+def save_checkerboards(patient: PatientImages, case: str, folder: Path) -> None:
+    """How each image lies on the CT, to look at: CASE_CHANNEL.png, with how it came there as title."""
+    from .checkerboard import save_checkerboard
+
+    spacing_mm = patient.ct.GetSpacing()[::-1]
+    for channel, image in patient.images.items():
+        png, how = record_file(folder, f"{case}_{channel}", ".png"), patient.alignment[channel]["how"]
+        ct_hu, values = sitk.GetArrayViewFromImage(patient.ct), sitk.GetArrayViewFromImage(image)
+        save_checkerboard(png, ct_hu, values, spacing_mm, title=f"{case}, {channel}: {how}")

@@ -1,0 +1,87 @@
+"""What can be wrong with one case's grid and voxels: each check returns its findings in words, often none."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from nnunet_doselo.dataset.geometry import Grid
+
+# air is about -1000 HU: a CT without anything below this has lost its offset (or shows no air at all)
+AIR_AT_MOST_HU = -500
+LOWEST_PLAUSIBLE_HU, HIGHEST_PLAUSIBLE_HU = -2048, 32767
+# hot spots above twice the prescription, or nothing near it, mean another unit
+PLAUSIBLE_MAXIMUM = (0.5, 2.0)
+CGY_PER_GY = 100
+COVERED_TARGET = 0.95
+SHOWN_VALUES = 5
+
+
+def check_grid(grid: Grid) -> list[str]:
+    """nnU-Net cuts 2d slices across the axis of largest spacing: that axis must be the patient's long one."""
+    found = []
+    if not grid.is_axial:
+        found.append(f"the third axis must run along the patient (axial slices), direction is {grid.direction}")
+    z, y, x = grid.spacing_zyx
+    if z < max(y, x) - 1e-3:
+        found.append(
+            "slice spacing must not be below in-plane spacing, or nnU-Net cuts its 2d slices across another "
+            f"axis; found (z, y, x) = ({z:g}, {y:g}, {x:g}) mm: resample, for example to isotropic voxels"
+        )
+    return found
+
+
+def check_finite(kind: str, array: np.ndarray) -> list[str]:
+    wrong = int(np.count_nonzero(~np.isfinite(array)))
+    return [f"{kind} holds {wrong} voxels that are not finite"] if wrong else []
+
+
+def check_values(kind: str, labels: np.ndarray, declared: Collection[int]) -> list[str]:
+    """Label maps may hold declared values alone."""
+    extra = sorted({value.item() for value in np.unique(labels)} - set(declared))
+    if not extra:
+        return []
+    shown = ", ".join(f"{value:g}" for value in extra[:SHOWN_VALUES])
+    more = f" and {len(extra) - SHOWN_VALUES} more" if len(extra) > SHOWN_VALUES else ""
+    return [f"{kind} holds values that dataset.json does not declare: {shown}{more}"]
+
+
+def check_ct(ct_hu: np.ndarray) -> list[str]:
+    low, high = float(ct_hu.min()), float(ct_hu.max())
+    if low > AIR_AT_MOST_HU:
+        return [f"ct must be in HU with air near -1000, lowest value is {low:g}: the offset (1024 or 1000) seems lost"]
+    if low < LOWEST_PLAUSIBLE_HU or high > HIGHEST_PLAUSIBLE_HU:
+        return [f"ct must be in HU, found {low:g} to {high:g}"]
+    return []
+
+
+def check_dose(dose_gy: np.ndarray, prescription_gy: float) -> list[str]:
+    """Dose must be in Gy, not below 0, and its maximum of the prescription's order."""
+    low, high = float(dose_gy.min()), float(dose_gy.max())
+    found = [f"dose must not be negative, lowest value is {low:g}"] if low < 0 else []
+    guess = _unit_guess(high / prescription_gy)
+    if guess is None:
+        return found
+    return [
+        *found,
+        f"dose must be in Gy, highest value is {high:g} for {prescription_gy:g} Gy prescribed{guess}",
+    ]
+
+
+def _unit_guess(ratio: float) -> str | None:
+    """None if the highest dose may be in Gy; `ratio` is highest dose / prescription."""
+    lowest, highest = PLAUSIBLE_MAXIMUM
+    if lowest <= ratio <= highest:
+        return None
+    if lowest <= ratio / CGY_PER_GY <= highest:
+        return ": looks like cGy"
+    return ": looks like relative units" if 0 < ratio < lowest else ""
+
+
+def check_coverage(dose_gy: np.ndarray, target: np.ndarray) -> list[str]:
+    """There must be a target, and the dose must reach over it; `target` is boolean, on the dose's grid."""
+    if not target.any():
+        return ["the target is empty"]
+    without = float((dose_gy[target] <= 0).mean())
+    if without <= 1 - COVERED_TARGET:
+        return []
+    return [f"the dose grid must cover the target, {100 * without:.1f} % of it have no dose at all"]

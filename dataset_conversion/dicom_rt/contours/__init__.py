@@ -1,0 +1,1 @@
+"""From RTSTRUCT contours to masks."""

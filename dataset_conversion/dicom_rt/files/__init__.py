@@ -1,0 +1,1 @@
+"""DICOM files: headers, pixels, planes, series, and which belong to a patient."""

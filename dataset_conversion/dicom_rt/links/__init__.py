@@ -1,0 +1,1 @@
+"""DICOM registration objects, and how series are linked by them."""

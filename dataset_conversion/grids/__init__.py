@@ -1,0 +1,1 @@
+"""The grid that a case's images share, and how masks get onto it."""

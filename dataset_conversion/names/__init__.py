@@ -1,0 +1,1 @@
+"""From a clinic's structure names to TG-263 and to targets."""

@@ -1,0 +1,1 @@
+"""Patients in NIfTI files, found by a layout file."""

@@ -1,0 +1,1 @@
+"""Rigid registration of MR onto the planning CT."""

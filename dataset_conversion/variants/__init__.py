@@ -1,0 +1,1 @@
+"""Perturbed contours of a dataset's patients, each planned anew."""

@@ -1,0 +1,1 @@
+"""Where doses come from, and folders of contours scored from files to tables."""

@@ -1,0 +1,155 @@
+"""Every metric of one case, from arrays: the contour under test, the reference, and the doses of both.
+
+Doses count inside the body alone; the DVH of a structure is read in all of its voxels. Whatever is not defined (an
+empty contour, an organ that a patient lacks, a reference without dose) is NaN.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.geometry import body_mask
+from nnunet_doselo.dataset.patient import Patient, label_values
+from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
+from nnunet_doselo.evaluation.clinical_goals import Goal, ScorecardRow, scorecard
+from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae
+from nnunet_doselo.evaluation.dvh import DVH
+from nnunet_doselo.evaluation.gamma import gamma_pass_rate
+from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
+from nnunet_doselo.evaluation.islands import Island, find_islands
+from nnunet_doselo.evaluation.metrics import OVERLAPS
+from nnunet_doselo.evaluation.openkbp_scores import dvh_score, structure_doses
+from nnunet_doselo.evaluation.overlap_metrics import CC_PER_MM3, dice, false_positive_cc_beyond, surface_scores
+from nnunet_doselo.evaluation.structure_metrics import StructureFigures, dvh_figures, target_figures
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A patient, the contour under test, and the doses of both contours: (Z, Y, X), Gy.
+
+    patient.dose_gy: what is known to be the reference contour's planned dose, None if nothing is.
+    """
+
+    dataset: ExtendedDataset
+    patient: Patient
+    labels: np.ndarray
+    reference_gy: np.ndarray
+    evaluated_gy: np.ndarray
+
+    @property
+    def voxel_mm3(self) -> float:
+        return float(np.prod(self.patient.spacing_mm))
+
+    @cached_property
+    def body(self) -> np.ndarray:
+        return body_mask(self.patient.ct_hu)
+
+    @cached_property
+    def in_body_gy(self) -> tuple[np.ndarray, np.ndarray]:
+        """Reference and evaluated dose, 0 outside the body."""
+        return self.reference_gy * self.body, self.evaluated_gy * self.body
+
+    @cached_property
+    def structures(self) -> list[Structure]:
+        """The reference's targets and organs."""
+        values = label_values(self.dataset)
+        return list(structure_masks(self.patient.labels, self.patient.oars, values, self.dataset.guidance))
+
+    @cached_property
+    def dvhs(self) -> dict[str, tuple[DVH, DVH]]:
+        """Of every structure in the reference and in the evaluated dose."""
+        doses, voxel_cc = (self.reference_gy, self.evaluated_gy), self.voxel_mm3 * CC_PER_MM3
+        return {
+            one.name: tuple(DVH.from_dose(dose_gy, one.mask, voxel_cc) for dose_gy in doses)  # type: ignore[misc]
+            for one in self.structures
+        }
+
+    def target(self, name: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Reference and evaluated mask of one target, or of all together."""
+        values, targets = label_values(self.dataset), self.dataset.guidance.target_gy
+        labels = values[name] if name else sorted({value for target in targets for value in values[target]})
+        return np.isin(self.patient.labels, labels), np.isin(self.labels, labels)
+
+    @cached_property
+    def islands(self) -> list[Island]:
+        return find_islands(*self.target(None), self.patient.spacing_mm, self.evaluated_gy)
+
+
+def dose_scores(found: Evaluated, *, predicted: bool) -> Scores:
+    """RMAE, OpenKBP's two scores, and of predicted doses what they differ from the planned one by."""
+    reference_gy, evaluated_gy = found.in_body_gy
+    case, body = found.patient.name, found.body
+    structures = structure_doses(case, found.structures, found.reference_gy, found.evaluated_gy, found.voxel_mm3)
+    scores = {
+        "rmae": rmae(found.reference_gy, found.evaluated_gy, body, found.dataset.guidance.prescription_gy),
+        "dose_score_gy": dose_score(reference_gy, evaluated_gy, body),
+        "dvh_score_gy": dvh_score(structures),
+    }
+    if predicted and found.patient.dose_gy is not None:
+        planned_gy = found.patient.dose_gy * body
+        scores["dose_score_vs_planned_gy"] = dose_score(planned_gy, evaluated_gy, body)
+        scores["predictor_error_gy"] = dose_score(planned_gy, reference_gy, body)
+    return scores
+
+
+def gamma_score(found: Evaluated, criterion: GammaCriterion) -> Scores:
+    """NaN if no voxel of the reference reaches the cut-off."""
+    result = gamma_pass_rate(
+        *found.in_body_gy,
+        found.patient.spacing_mm,
+        dose_percent=criterion.dose_percent,
+        distance_mm=criterion.distance_mm,
+        cutoff_percent=criterion.cutoff_percent,
+        normalisation_gy=found.dataset.guidance.prescription_gy,
+    )
+    return {"gamma_pass_percent": 100 * result.pass_rate}
+
+
+def overlap_scores(found: Evaluated) -> Scores:
+    """Dice and surface distances of all targets as one, then of each; false positives far from any target."""
+    whole, spacing_mm = found.target(None), found.patient.spacing_mm
+    far_cc = false_positive_cc_beyond(*whole, spacing_mm)
+    scores = _overlaps("target", whole, spacing_mm) | {"target_fp_beyond_20mm_cc": far_cc}
+    names = list(found.dataset.guidance.target_gy)
+    if len(names) == 1:
+        return scores | {f"{names[0]}_{key}": scores[f"target_{key}"] for key in OVERLAPS}
+    for name in names:
+        scores |= _overlaps(name, found.target(name), spacing_mm)
+    return scores
+
+
+def _overlaps(name: str, masks: tuple[np.ndarray, np.ndarray], spacing_mm: tuple[float, ...]) -> Scores:
+    surfaces = surface_scores(*masks, spacing_mm)
+    values = {key: dice(*masks) if key == "dice" else getattr(surfaces, key) for key in OVERLAPS}
+    return {f"{name}_{key}": value for key, value in values.items()}
+
+
+def structure_figures(found: Evaluated) -> dict[str, StructureFigures]:
+    """Of every reference structure in both doses."""
+    doses = zip(("reference", "evaluated"), found.in_body_gy, strict=True)
+    both = {which: _figures(found, number, dose_gy) for number, (which, dose_gy) in enumerate(doses)}
+    return {
+        one.name: StructureFigures(both["reference"][one.name], both["evaluated"][one.name]) for one in found.structures
+    }
+
+
+def _figures(found: Evaluated, number: int, in_body_gy: np.ndarray) -> dict[str, Mapping[str, float]]:
+    guidance = found.dataset.guidance
+    targets = [(guidance.target_gy[one.name], one.mask) for one in found.structures if one.kind == "target"]
+    figures: dict[str, Mapping[str, float]] = {}
+    for one in found.structures:
+        dvh, gy = found.dvhs[one.name][number], guidance.target_gy.get(one.name, guidance.prescription_gy)
+        wrapped = target_figures(dvh, in_body_gy, targets, gy) if one.kind == "target" else {}
+        figures[one.name] = dvh_figures(dvh, gy) | wrapped
+    return figures
+
+
+def goal_rows(found: Evaluated, goals: Sequence[Goal]) -> list[ScorecardRow]:
+    """The reference's structures in both doses against the goals."""
+    reference, evaluated = ({name: dvhs[number] for name, dvhs in found.dvhs.items()} for number in (0, 1))
+    return scorecard(goals, reference, evaluated)

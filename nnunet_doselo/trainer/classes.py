@@ -1,0 +1,43 @@
+"""From a trainer's name to its class; a name with suffixes gets a class of its own, made when it is asked for."""
+
+from nnunet_doselo.trainer.guided import (
+    nnUNetTrainerBCE,
+    nnUNetTrainerDOSELO,
+    nnUNetTrainerDOSELO_DiceCE,
+    nnUNetTrainerOfLength,
+)
+from nnunet_doselo.trainer.paper import nnUNetTrainerBCEDice_paper, nnUNetTrainerDOSELO_paper
+from nnunet_doselo.trainer.settings import STOCK, parse_trainer_name
+from nnunet_doselo.trainer.speed import nnUNetTrainerDOSELO_benchmark, nnUNetTrainerDOSELO_benchmark_noDataLoading
+
+_CLASSES: dict[str, type[nnUNetTrainerOfLength]] = {
+    STOCK: nnUNetTrainerOfLength,
+    **{
+        cls.__name__: cls
+        for cls in (
+            nnUNetTrainerBCE,
+            nnUNetTrainerDOSELO,
+            nnUNetTrainerDOSELO_DiceCE,
+            nnUNetTrainerDOSELO_paper,
+            nnUNetTrainerBCEDice_paper,
+            nnUNetTrainerDOSELO_benchmark,
+            nnUNetTrainerDOSELO_benchmark_noDataLoading,
+        )
+    },
+}
+
+
+def trainer_class(name: str) -> type[nnUNetTrainerOfLength] | None:
+    """The trainer of that name; None if the name is none of ours.
+
+    Raises
+    ------
+    DoseloError: one of ours with a suffix that means nothing.
+    """
+    parsed = parse_trainer_name(name)
+    if parsed is None:
+        return None
+    base, settings = parsed
+    if name not in _CLASSES:
+        _CLASSES[name] = type(name, (_CLASSES[base],), {"settings": settings, "__module__": __name__})
+    return _CLASSES[name]

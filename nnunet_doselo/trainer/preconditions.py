@@ -1,0 +1,52 @@
+"""What must hold before dose-guided training starts; each failure is one error that names its fix."""
+
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.predictor.card import AXIAL_2D, PredictorCard
+
+
+def require_guidable(plans: PlansManager, configuration: ConfigurationManager, name: str) -> None:
+    """Raises DoseloError for the second stage of a cascade, and for 2d slices that are not axial.
+
+    3d patches may have any order of axes: they are turned back before the dose is predicted (`losses.axial`).
+    """
+    if configuration.previous_stage_name is not None:
+        raise DoseloError(
+            f"configuration {name}: the second stage of a cascade cannot be dose-guided, because nnU-Net brings the "
+            "first stage's contour along in the place where the organs travel here; train 3d_fullres, or "
+            f"{configuration.previous_stage_name} alone"
+        )
+    if len(configuration.patch_size) == 2 and plans.transpose_forward[0] != 0:
+        axis = ["axial", "coronal", "sagittal"][plans.transpose_forward[0]]
+        raise DoseloError(
+            f"configuration {name}: slices must be axial, but nnU-Net cuts {axis} ones here (it cuts across the axis "
+            f"of largest spacing; transpose_forward is {plans.transpose_forward}). Train 3d_fullres, or convert the "
+            "data with slice spacing not below in-plane spacing, for example isotropic, and plan again"
+        )
+
+
+def require_predictor_for(dim: int, name: str, card: PredictorCard, where: str) -> None:
+    """Raises DoseloError unless the predictor takes what the network sees; one of slices takes volumes, too.
+
+    dim: axes of the patches of configuration `name`.
+    """
+    if card.dim > dim:
+        raise DoseloError(
+            f"{where}: predicts {card.axes}, but configuration {name} shows axial slices and needs a predictor of axes "
+            f"{AXIAL_2D}; train one with `doselo train-predictor DATASET --dim 2`, or train 3d_fullres"
+        )
+
+
+def require_fitting_predictor(card: PredictorCard, guidance: DoseGuidance, where: str) -> None:
+    """Raises DoseloError unless the predictor was made for these organs and targets; it may be of slices or 3D."""
+    for what, theirs, ours in (
+        ("organs", card.oars, guidance.oars),
+        ("prescribed doses", card.target_gy, guidance.target_gy),
+    ):
+        if theirs != ours:
+            raise DoseloError(
+                f"{where}: was made for {what} {theirs}, the dataset declares {ours}; train a predictor on this "
+                "dataset, or on one with the same declarations"
+            )

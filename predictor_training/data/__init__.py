@@ -1,0 +1,1 @@
+"""Training samples: cached patients, augmentation, loaders."""

@@ -1,0 +1,1 @@
+"""How well predicted changes of dose follow planned ones under edits of the contour."""

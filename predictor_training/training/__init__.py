@@ -1,0 +1,1 @@
+"""The predictor's training: plan, network module, Lightning, export, validation."""
