@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter
 from nnunet_doselo.dataset.folder import ExtendedDataset, raw_dataset
 from nnunet_doselo.dataset.patient import load_patient, target_map
 from nnunet_doselo.predictor.artifact import FrozenPredictor, load_predictor
-from nnunet_doselo.predictor.patient_dose import dose_error_gy
 from nnunet_doselo.predictor.volume import predict_volume
+from nnunet_doselo.scoring.predictor_accuracy import dose_error_gy
 
 SPLIT = "Ts"
 SIGMA_VOXELS = (0, 1, 2, 3)

@@ -12,7 +12,8 @@ from nnunet_doselo.dataset.folder import CONTEXT_KINDS, ExtendedDataset
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.dataset.images import read_array
 
-from .cases.checks import check_coverage, check_ct, check_dose, check_finite, check_grid, check_values
+from .cases.checks import check_coverage, check_ct, check_dose, check_finite, check_values
+from .grids.common_grid import check_grid
 
 SHOWN_FILES = 5
 

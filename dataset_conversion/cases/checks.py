@@ -1,10 +1,8 @@
-"""What can be wrong with one case's grid and voxels: each check returns its findings in words, often none."""
+"""What can be wrong with one case's voxels: each check returns its findings in words, often none."""
 
 from collections.abc import Collection
 
 import numpy as np
-
-from nnunet_doselo.dataset.geometry import Grid
 
 # air is about -1000 HU: a CT without anything below this has lost its offset (or shows no air at all)
 AIR_AT_MOST_HU = -500
@@ -14,20 +12,6 @@ PLAUSIBLE_MAXIMUM = (0.5, 2.0)
 CGY_PER_GY = 100
 COVERED_TARGET = 0.95
 SHOWN_VALUES = 5
-
-
-def check_grid(grid: Grid) -> list[str]:
-    """nnU-Net cuts 2d slices across the axis of largest spacing: that axis must be the patient's long one."""
-    found = []
-    if not grid.is_axial:
-        found.append(f"the third axis must run along the patient (axial slices), direction is {grid.direction}")
-    z, y, x = grid.spacing_zyx
-    if z < max(y, x) - 1e-3:
-        found.append(
-            "slice spacing must not be below in-plane spacing, or nnU-Net cuts its 2d slices across another "
-            f"axis; found (z, y, x) = ({z:g}, {y:g}, {x:g}) mm: resample, for example to isotropic voxels"
-        )
-    return found
 
 
 def check_finite(kind: str, array: np.ndarray) -> list[str]:

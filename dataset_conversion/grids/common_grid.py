@@ -10,7 +10,6 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import Grid, body_mask
 from nnunet_doselo.dataset.images import grid_of
 
-from ..cases.checks import check_grid
 from .mask_resampling import resample
 from .voxel_boxes import Box, box_around, extent_of, whole
 
@@ -121,3 +120,17 @@ def _check_nothing_is_cut(grid: Grid, source: Grid, keep: Mapping[str, np.ndarra
             f"slices of {grid.size[0]} x {grid.size[1]} voxels of {grid.spacing[0]:g} mm cut off {', '.join(cut)}; "
             "take larger ones (--size), or none"
         )
+
+
+def check_grid(grid: Grid) -> list[str]:
+    """nnU-Net cuts 2d slices across the axis of largest spacing: that axis must be the patient's long one."""
+    found = []
+    if not grid.is_axial:
+        found.append(f"the third axis must run along the patient (axial slices), direction is {grid.direction}")
+    z, y, x = grid.spacing_zyx
+    if z < max(y, x) - 1e-3:
+        found.append(
+            "slice spacing must not be below in-plane spacing, or nnU-Net cuts its 2d slices across another "
+            f"axis; found (z, y, x) = ({z:g}, {y:g}, {x:g}) mm: resample, for example to isotropic voxels"
+        )
+    return found

@@ -118,11 +118,9 @@ def _predictor_and_labels(
     if dataset and target:
         raise DoseloError("values of targets come from --target or from --dataset; give one of the two")
     if dataset:
-        from nnunet_doselo.trainer.preconditions import require_fitting_predictor
-
         extended = raw_dataset(dataset)
         loaded = load_predictor_of(extended, predictor, device)
-        require_fitting_predictor(loaded.card, extended.guidance, str(loaded.path))
+        loaded.card.require_fitting(extended.guidance, loaded.path)
         return loaded, label_values(extended)
     if predictor is None:
         raise DoseloError("a dose needs a predictor: name its file with --predictor, or a --dataset that has one")

@@ -131,8 +131,8 @@ def sensitivity(
     The card is in the predictor's file, whose SHA-256 changes: measure before nnU-Net trains with it, because a
     training that was started with the old file cannot be resumed with the new one.
     """
+    from nnunet_doselo.common.sensitivity import sensitivity_line
     from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
-    from nnunet_doselo.predictor.trust import sensitivity_line
     from nnunet_doselo.predictor_training.sensitivity import gate
     from nnunet_doselo.predictor_training.training import run_folder
 
@@ -153,7 +153,7 @@ def sensitivity(
 def _print_sensitivity(figures: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from nnunet_doselo.predictor.trust import shown
+    from nnunet_doselo.common.sensitivity import shown
 
     table = Table("edit", "edits", "r", "slope", "voxel by voxel r")
     for kind, found in {**figures["kinds"], "all": figures}.items():

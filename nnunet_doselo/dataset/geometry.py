@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnunet_doselo.common.errors import DoseloError
+
+CC_PER_MM3 = 1e-3
 AIR_HU = -1024
 TISSUE_HU = -400
 GRID_TOLERANCE = 1e-3
@@ -43,6 +46,19 @@ class Grid:
 
 def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(round(float(v), 4) for v in values)
+
+
+def require_same_shape(**arrays: np.ndarray) -> None:
+    """Check that all arrays have the shape of the first; the names go into the message.
+
+    Raises
+    ------
+    DoseloError: they do not.
+    """
+    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    if len(set(shapes.values())) > 1:
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise DoseloError(f"arrays must lie on one voxel grid, found {found}; resample them to one grid first")
 
 
 def body_mask(ct_hu: np.ndarray, tissue_hu: float = TISSUE_HU) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.geometry import require_same_shape
 
 RMAE_THRESHOLD = 0.10
 
@@ -74,19 +75,6 @@ def dose_score(reference_gy: np.ndarray, evaluated_gy: np.ndarray, possible_dose
     if voxels == 0:
         return float("nan")
     return float(np.abs(_as_float64(reference_gy) - _as_float64(evaluated_gy)).sum() / voxels)
-
-
-def require_same_shape(**arrays: np.ndarray) -> None:
-    """Check that all arrays have the shape of the first; the names go into the message.
-
-    Raises
-    ------
-    DoseloError: they do not.
-    """
-    shapes = {name: np.shape(array) for name, array in arrays.items()}
-    if len(set(shapes.values())) > 1:
-        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise DoseloError(f"arrays must lie on one voxel grid, found {found}; resample them to one grid first")
 
 
 def _as_float64(dose_gy: np.ndarray) -> np.ndarray:

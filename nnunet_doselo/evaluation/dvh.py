@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
-
-from .dose_metrics import require_same_shape
+from nnunet_doselo.dataset.geometry import require_same_shape
 
 # 0.07 * 100 is 7.000000000000001 in floating point, and must not become 8 voxels
 ROUNDING = 1e-12

@@ -14,8 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from nnunet_doselo.common.errors import DoseloError
-
-from .dose_metrics import require_same_shape
+from nnunet_doselo.dataset.geometry import require_same_shape
 
 # single precision doses: 3 % of 60 Gy is then known to 2e-6 of itself
 LIMIT = 1 + 2e-5

@@ -9,8 +9,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from .dose_metrics import require_same_shape
-from .overlap_metrics import CC_PER_MM3, FAR_MM
+from nnunet_doselo.dataset.geometry import CC_PER_MM3, require_same_shape
+
+from .overlap_metrics import FAR_MM
 
 NEIGHBOURS = np.ones((3, 3, 3), bool)
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.geometry import require_same_shape
 from nnunet_doselo.dataset.structure_masks import Kind, Structure
-
-from .dose_metrics import require_same_shape
 
 TENTH_OF_CC_MM3 = 100.0
 TARGET_PERCENTILES = {"D99": 1, "D95": 5, "D1": 99}

@@ -8,10 +8,8 @@ import surface_distance
 from scipy import ndimage
 
 from nnunet_doselo.common.versions import version_of
+from nnunet_doselo.dataset.geometry import CC_PER_MM3, require_same_shape
 
-from .dose_metrics import require_same_shape
-
-CC_PER_MM3 = 1e-3
 FAR_MM = 20.0
 SURFACE_TOLERANCE_MM = 2.0
 

@@ -14,9 +14,8 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import body_mask
+from nnunet_doselo.dataset.geometry import body_mask, require_same_shape
 
-from .dose_metrics import require_same_shape
 from .scores_file import replace_files
 
 FIGURE_INCHES = (32 / 3, 3.65)  # 1600 pixels wide

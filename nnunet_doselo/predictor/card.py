@@ -27,7 +27,7 @@ class PredictorCard:
     spacing_mm: of the voxels that it was trained on, (y, x) or (z, y, x).
     gantry_deg: of the beams whose paths the network sees; empty for a network that sees none.
     field_edge_mm: margin and penumbra along z of `predictor.field_edge`; None for volumes, or where it helped nothing.
-    sensitivity: None until `doselo sensitivity` has measured it; `predictor.trust` says what it holds.
+    sensitivity: None until `doselo sensitivity` has measured it; `common.sensitivity` says what it holds.
     """
 
     spacing_mm: tuple[float, ...]
@@ -72,6 +72,30 @@ class PredictorCard:
             self.gantry_deg,
             (self.spacing_mm[-2], self.spacing_mm[-1]),
         )
+
+    def require_for(self, dim: int, configuration: str, where: Path | str) -> None:
+        """Raises DoseloError unless the predictor takes what the network sees; one of slices takes volumes, too.
+
+        dim: axes of the patches of nnU-Net's configuration.
+        """
+        if self.dim > dim:
+            raise DoseloError(
+                f"{where}: predicts {self.axes}, but configuration {configuration} shows axial slices and needs a "
+                f"predictor of axes {AXIAL_2D}; train one with `doselo train-predictor DATASET --dim 2`, or train "
+                "3d_fullres"
+            )
+
+    def require_fitting(self, guidance: DoseGuidance, where: Path | str) -> None:
+        """Raises DoseloError unless the predictor was made for these organs and targets; it may be of slices or 3D."""
+        for what, theirs, ours in (
+            ("organs", self.oars, guidance.oars),
+            ("prescribed doses", self.target_gy, guidance.target_gy),
+        ):
+            if theirs != ours:
+                raise DoseloError(
+                    f"{where}: was made for {what} {theirs}, the dataset declares {ours}; train a predictor on this "
+                    "dataset, or on one with the same declarations"
+                )
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

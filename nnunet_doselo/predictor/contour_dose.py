@@ -17,13 +17,11 @@ import numpy as np
 import torch
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import TISSUE_HU, Grid
+from nnunet_doselo.dataset.geometry import CC_PER_MM3, TISSUE_HU, Grid, require_same_shape
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset.patient import prescription_map
 from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
-from nnunet_doselo.evaluation.dose_metrics import require_same_shape
-from nnunet_doselo.evaluation.overlap_metrics import CC_PER_MM3
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.volume import predict_volume
 

@@ -6,7 +6,6 @@ import torch
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.patient import Patient, dose_counts, target_map
-from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.volume import predict_volume
 
@@ -46,17 +45,3 @@ def planned_dose(patient: Patient) -> np.ndarray:
 def dose_where_it_counts(patient: Patient, dose_gy: np.ndarray) -> np.ndarray:
     """A dose (Z, Y, X) with 0 wherever no predictor was taught, see `patient.dose_counts`."""
     return dose_gy * dose_counts(patient.ct_hu, patient.dose_gy)
-
-
-def dose_error_gy(patient: Patient, evaluated_gy: np.ndarray) -> float:
-    """OpenKBP's dose score of one patient, with `patient.dose_counts` for the voxels where dose is possible.
-
-    Mean absolute difference there, in Gy, between the planned dose and the evaluated one, (Z, Y, X). What is evaluated
-    elsewhere does not count: a predictor was never taught it, and the challenge's participants cut theirs too.
-
-    Raises
-    ------
-    DoseloError: the patient has no planned dose, or shapes differ.
-    """
-    planned_gy, counts = planned_dose(patient), dose_counts(patient.ct_hu, patient.dose_gy)
-    return dose_score(planned_gy * counts, evaluated_gy * counts, counts)

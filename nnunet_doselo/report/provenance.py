@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nnunet_doselo.predictor.trust import sensitivity_line
+from nnunet_doselo.common.sensitivity import sensitivity_line
 
 FIRST = ("command", "created", "dataset", "configuration", "plans", "folds", "trainers", "split", "seed", "same")
 LEFT_OUT = ("format", "jobs", "remarks", "planner_remarks")

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.geometry import body_mask
+from nnunet_doselo.dataset.geometry import CC_PER_MM3, body_mask
 from nnunet_doselo.dataset.patient import Patient, label_values
 from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
 from nnunet_doselo.evaluation.clinical_goals import Goal, ScorecardRow, scorecard
@@ -22,7 +22,7 @@ from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
 from nnunet_doselo.evaluation.islands import Island, find_islands
 from nnunet_doselo.evaluation.metrics import OVERLAPS
 from nnunet_doselo.evaluation.openkbp_scores import dvh_score, structure_doses
-from nnunet_doselo.evaluation.overlap_metrics import CC_PER_MM3, dice, false_positive_cc_beyond, surface_scores
+from nnunet_doselo.evaluation.overlap_metrics import dice, false_positive_cc_beyond, surface_scores
 from nnunet_doselo.evaluation.structure_metrics import StructureFigures, dvh_figures, target_figures
 
 Scores = dict[str, float]

@@ -13,7 +13,6 @@ from nnunet_doselo.dataset.patient import Patient, load_patient
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.patient_dose import predict_patient
 from nnunet_doselo.scoring.dose_sources import DoseFolder, DosePair, read_on_grid
-from nnunet_doselo.trainer.preconditions import require_fitting_predictor
 
 DOSE_SOURCE = "dose predictor, for the reference and for the evaluated contour; no treatment planning system"
 
@@ -42,7 +41,7 @@ class PredictedDoses:
 
     def prepare(self, cases: Sequence[str], predictions: Path, output: Path) -> DosePair:
         """Raises DoseloError if the predictor was made for other organs or targets, or contours lie on another grid."""
-        require_fitting_predictor(self.predictor.card, self.dataset.guidance, str(self.predictor.path))
+        self.predictor.card.require_fitting(self.dataset.guidance, self.predictor.path)
         reference = DoseFolder(self.references or output / "reference_doses", self.dataset.ending)
         pair = DosePair(reference, DoseFolder(output / "doses", self.dataset.ending))
         for case in track(cases, "Predicting doses"):

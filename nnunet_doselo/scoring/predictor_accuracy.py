@@ -11,17 +11,17 @@ from rich.progress import track
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.versions import versions
 from nnunet_doselo.dataset.folder import CONTEXT_KINDS, ExtendedDataset
-from nnunet_doselo.dataset.patient import Patient, label_values, load_patient
+from nnunet_doselo.dataset.geometry import CC_PER_MM3
+from nnunet_doselo.dataset.patient import Patient, dose_counts, label_values, load_patient
 from nnunet_doselo.dataset.structure_masks import structure_masks
+from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.dvh_pictures import dvh_curves, dvh_picture
 from nnunet_doselo.evaluation.openkbp_scores import structure_doses
-from nnunet_doselo.evaluation.overlap_metrics import CC_PER_MM3
 from nnunet_doselo.evaluation.patient_pictures import picture_of
 from nnunet_doselo.evaluation.predictor_scores import PredictorCase, PredictorScores
 from nnunet_doselo.evaluation.scores_file import replace_files, write_report
 from nnunet_doselo.predictor.artifact import FrozenPredictor
-from nnunet_doselo.predictor.patient_dose import dose_error_gy, dose_where_it_counts, planned_dose, predict_patient
-from nnunet_doselo.trainer.preconditions import require_fitting_predictor
+from nnunet_doselo.predictor.patient_dose import dose_where_it_counts, planned_dose, predict_patient
 
 STRUCTURES_FILE = "structures.csv"
 REGION = "inside the body or wherever dose was planned; predicted dose elsewhere is cut to 0"
@@ -61,7 +61,7 @@ def evaluate_predictor(
     DoseloError: the predictor was made for other organs or targets, a named case lacks a file or is unknown, or no
         case of the split has a planned dose.
     """
-    require_fitting_predictor(predictor.card, dataset.guidance, str(predictor.path))
+    predictor.card.require_fitting(dataset.guidance, predictor.path)
     wanted = _cases(dataset, split, cases)
     found = [
         _score(predictor, dataset, load_patient(dataset, case, split), device)
@@ -155,3 +155,17 @@ def _provenance(
         "oars": guidance.oars,
         "versions": versions(),
     }
+
+
+def dose_error_gy(patient: Patient, evaluated_gy: np.ndarray) -> float:
+    """OpenKBP's dose score of one patient, with `patient.dose_counts` for the voxels where dose is possible.
+
+    Mean absolute difference there, in Gy, between the planned dose and the evaluated one, (Z, Y, X). What is evaluated
+    elsewhere does not count: a predictor was never taught it, and the challenge's participants cut theirs too.
+
+    Raises
+    ------
+    DoseloError: the patient has no planned dose, or shapes differ.
+    """
+    planned_gy, counts = planned_dose(patient), dose_counts(patient.ct_hu, patient.dose_gy)
+    return dose_score(planned_gy * counts, evaluated_gy * counts, counts)

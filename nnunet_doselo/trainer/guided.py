@@ -13,6 +13,7 @@ from torch import nn
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.parallel import default_processes
+from nnunet_doselo.common.sensitivity import sensitivity_line
 from nnunet_doselo.context.dataset import DatasetWithContext
 from nnunet_doselo.context.preprocessed import ContextFolder
 from nnunet_doselo.context.transforms import split_batch, with_context
@@ -23,13 +24,10 @@ from nnunet_doselo.losses.compound import DoseGuidedLoss
 from nnunet_doselo.losses.heads import Heads
 from nnunet_doselo.losses.voxel import make_voxel_loss
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
-from nnunet_doselo.predictor.trust import sensitivity_line
 from nnunet_doselo.trainer.best_dose import save_if_best
 from nnunet_doselo.trainer.log import DoseLogger, log_terms, mean_terms
 from nnunet_doselo.trainer.preconditions import (
-    require_fitting_predictor,
     require_guidable,
-    require_predictor_for,
 )
 from nnunet_doselo.trainer.settings import TRAINERS, TrainerSettings
 
@@ -108,8 +106,8 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         require_guidable(self.plans_manager, self.configuration_manager, self.configuration_name)
         dim = len(self.configuration_manager.patch_size)
         predictor = load_predictor(find_predictor(Path(self.preprocessed_dataset_folder_base), dim), self.device)
-        require_predictor_for(dim, self.configuration_name, predictor.card, str(predictor.path))
-        require_fitting_predictor(predictor.card, guidance, str(predictor.path))
+        predictor.card.require_for(dim, self.configuration_name, predictor.path)
+        predictor.card.require_fitting(guidance, predictor.path)
         self._record(predictor)
         self.context = ContextFolder(
             raw_dataset(self.plans_manager.dataset_name),

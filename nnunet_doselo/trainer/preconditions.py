@@ -3,8 +3,6 @@
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.guidance import DoseGuidance
-from nnunet_doselo.predictor.card import AXIAL_2D, PredictorCard
 
 
 def require_guidable(plans: PlansManager, configuration: ConfigurationManager, name: str) -> None:
@@ -25,28 +23,3 @@ def require_guidable(plans: PlansManager, configuration: ConfigurationManager, n
             f"of largest spacing; transpose_forward is {plans.transpose_forward}). Train 3d_fullres, or convert the "
             "data with slice spacing not below in-plane spacing, for example isotropic, and plan again"
         )
-
-
-def require_predictor_for(dim: int, name: str, card: PredictorCard, where: str) -> None:
-    """Raises DoseloError unless the predictor takes what the network sees; one of slices takes volumes, too.
-
-    dim: axes of the patches of configuration `name`.
-    """
-    if card.dim > dim:
-        raise DoseloError(
-            f"{where}: predicts {card.axes}, but configuration {name} shows axial slices and needs a predictor of axes "
-            f"{AXIAL_2D}; train one with `doselo train-predictor DATASET --dim 2`, or train 3d_fullres"
-        )
-
-
-def require_fitting_predictor(card: PredictorCard, guidance: DoseGuidance, where: str) -> None:
-    """Raises DoseloError unless the predictor was made for these organs and targets; it may be of slices or 3D."""
-    for what, theirs, ours in (
-        ("organs", card.oars, guidance.oars),
-        ("prescribed doses", card.target_gy, guidance.target_gy),
-    ):
-        if theirs != ours:
-            raise DoseloError(
-                f"{where}: was made for {what} {theirs}, the dataset declares {ours}; train a predictor on this "
-                "dataset, or on one with the same declarations"
-            )

@@ -20,7 +20,6 @@ from nnunet_doselo.dataset.patient import Patient, dose_counts, load_patient, ta
 from nnunet_doselo.planning.contour_edits import ISLAND
 from nnunet_doselo.predictor.artifact import FrozenPredictor, add_sensitivity
 from nnunet_doselo.predictor.patient_dose import predict_patient
-from nnunet_doselo.trainer.preconditions import require_fitting_predictor
 
 from ..training.run_folder import is_artifact_of, record_artifact
 from .edited_plans import REFERENCE, EditedCase, EditFolders, SensitivitySettings, edit_cases, plan_edits
@@ -38,7 +37,7 @@ def measure(
     processes: int = 1,
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
-    """Edit, plan, predict and compare; returns the figures for the predictor's card (see `predictor.trust`).
+    """Edit, plan, predict and compare; returns the figures for the predictor's card (see `common.sensitivity`).
 
     Writes sensitivity.csv (a row an edit), sensitivity.json and sensitivity.png to `output`, and below it every
     edited label map and planned dose. What an earlier run has planned on the same inputs is not planned again.
@@ -50,7 +49,7 @@ def measure(
         a case is missing or cannot be planned.
     """
     settings.check()
-    require_fitting_predictor(predictor.card, dataset.guidance, str(predictor.path))
+    predictor.card.require_fitting(dataset.guidance, predictor.path)
     folders = EditFolders(output, dataset.ending)
     edited = edit_cases(dataset, cases, folders, settings, processes=processes)
     plan_edits(dataset, edited, folders, settings, processes=processes)

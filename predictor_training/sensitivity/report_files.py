@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from nnunet_doselo.common.sensitivity import shown
 from nnunet_doselo.common.versions import versions
 from nnunet_doselo.evaluation.scores_file import replace_files
 from nnunet_doselo.planning.contour_edits import FUNCTIONS, ContourEdit
 from nnunet_doselo.predictor.artifact import FrozenPredictor
-from nnunet_doselo.predictor.trust import shown
 
 from .response import COUNTED_GY, EditResponse
 

@@ -82,7 +82,7 @@ def respond(
 
 
 def summarise(kinds: Sequence[str], responses: Sequence[EditResponse]) -> dict[str, Any]:
-    """Figures over edits for the predictor's card, as `nnunet_doselo.predictor.trust` describes them.
+    """Figures over edits for the predictor's card, as `nnunet_doselo.common.sensitivity` describes them.
 
     kinds: of each response, names of `contour_edits.FUNCTIONS`. NaN becomes None, which JSON can hold.
     """

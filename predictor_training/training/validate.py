@@ -10,7 +10,8 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.patient import load_patient
 from nnunet_doselo.evaluation.patient_pictures import picture_of
 from nnunet_doselo.predictor.artifact import FrozenPredictor
-from nnunet_doselo.predictor.patient_dose import dose_error_gy, planned_dose, predict_patient
+from nnunet_doselo.predictor.patient_dose import planned_dose, predict_patient
+from nnunet_doselo.scoring.predictor_accuracy import dose_error_gy
 
 
 def validate(predictor: FrozenPredictor, dataset: ExtendedDataset, cases: list[str], output: Path) -> dict[str, Any]:

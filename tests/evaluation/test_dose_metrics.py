@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.evaluation.dose_metrics import dose_score, require_same_shape, rmae
+from nnunet_doselo.dataset.geometry import require_same_shape
+from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae
 
 RX_GY = 60.0
 RAMP_GY = np.arange(61.0).reshape(1, 1, 61)  # 0, 1, ..., 60 Gy

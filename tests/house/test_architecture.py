@@ -1,39 +1,79 @@
-"""Who may import whom (CONTRIBUTING.md), read from the source: also imports inside functions count."""
+"""Who may import whom (CONTRIBUTING.md), read from the source: also imports inside functions count.
+
+Every rule asks first whether it finds what it is about: one that is about nothing fails.
+"""
 
 import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CONVERSION, TRAINING = "nnunet_doselo.dataset_conversion", "nnunet_doselo.predictor_training"
-CLI = "nnunet_doselo.cli"
-FOLDERS = {"nnunet_doselo": "nnunet_doselo", "dataset_conversion": CONVERSION, "predictor_training": TRAINING}
+CORE = "nnunet_doselo"
+CONVERSION, TRAINING = f"{CORE}.dataset_conversion", f"{CORE}.predictor_training"
+FOLDERS = {"nnunet_doselo": CORE, "dataset_conversion": CONVERSION, "predictor_training": TRAINING}
+LOOSE = {
+    "nnunet_doselo": {"__init__.py", "_search_guard.py", "doctor.py", "py.typed"},
+    "dataset_conversion": {"__init__.py", "channels.py", "openkbp.py", "verify.py"},
+    "predictor_training": {"__init__.py"},
+}
 MODULES = {
     ".".join([package, *path.relative_to(ROOT / folder).with_suffix("").parts]).removesuffix(".__init__"): path
     for folder, package in FOLDERS.items()
     for path in (ROOT / folder).rglob("*.py")
 }
-FOUNDATION = [
-    f"nnunet_doselo.{n}"
-    for n in (
-        "geometry",
-        "structures",
-        "guidance",
-        "errors",
-        "dataset_folder",
-        "settings",
-        "trainer_folder",
-        "case_names",
-    )
-]
+
+# each room of the core, in the order in which data flow, and the rooms that it may import
+ROOMS: dict[str, set[str]] = {
+    "common": set(),
+    "dataset": {"common"},
+    "planning": {"common", "dataset"},
+    "predictor": {"common", "dataset"},
+    "losses": {"common", "dataset", "predictor"},
+    "context": {"common", "dataset"},
+    "trainer": {"common", "dataset", "predictor", "losses", "context"},
+    "nnunet_ext": {"trainer"},
+    "evaluation": {"common", "dataset"},
+    "scoring": {"common", "dataset", "planning", "predictor", "evaluation"},
+    "report": {"common", "dataset", "evaluation"},
+    "benchmark": {"common", "dataset", "planning", "predictor", "evaluation", "scoring", "trainer"},
+    "demo": {"common", "dataset", "evaluation"},
+}
+CONVERSION_ROOMS: dict[str, set[str]] = {
+    "names": set(),
+    "grids": set(),
+    "registration": set(),
+    "cases": {"names", "grids"},
+    "nifti": {"names", "grids", "registration", "cases"},
+    "dicom_rt": {"names", "grids", "registration", "cases"},
+    "variants": {"cases"},
+    "phantom": {"cases", "variants"},
+}
+OF_CONVERSION, OF_TRAINING = (
+    ROOMS.keys() & {"common", "dataset", "planning"},
+    {
+        "common",
+        "dataset",
+        "planning",
+        "predictor",
+        "evaluation",
+        "scoring",
+    },
+)
 
 
-def imports(module: str, *, relative: bool = True) -> Iterator[str]:
+@functools.cache
+def imports(module: str, *, relative: bool = True) -> frozenset[str]:
     """Full names of what a module imports: `from a.b import c` gives a.b and a.b.c."""
+    return frozenset(_imports(module, relative))
+
+
+def _imports(module: str, relative: bool) -> Iterator[str]:
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
@@ -50,46 +90,103 @@ def reachable(module: str) -> set[str]:
     seen: set[str] = set()
     to_do = [module]
     while to_do:
-        new = set(imports(to_do.pop())) - seen
+        new = imports(to_do.pop()) - seen
         seen |= new
         to_do += [name for name in new if name in MODULES]
     return seen
 
 
 def below(package: str) -> list[str]:
-    return [name for name in MODULES if f"{name}.".startswith(f"{package}.")]
+    """A package's modules; a rule about a package that has none would hold whatever is written."""
+    modules = [name for name in MODULES if f"{name}.".startswith(f"{package}.")]
+    assert modules, f"no module is named {package}: the rule about it looks at nothing"
+    return modules
 
 
-def named(names: Iterator[str] | set[str], *packages: str) -> set[str]:
+def named(names: Iterable[str], *packages: str) -> set[str]:
     return {name for name in names if any(f"{name}.".startswith(f"{package}.") for package in packages)}
 
 
-@pytest.mark.parametrize("module", [name for name in FOUNDATION if name in MODULES])
-def test_the_foundation_needs_numpy_and_the_standard_library_alone(module: str) -> None:
-    outside = {name for name in imports(module) if name.partition(".")[0] not in {*sys.stdlib_module_names, "numpy"}}
-    assert outside - named(outside, *FOUNDATION) <= {"nnunet_doselo"}
+def room_of(module: str, rooms: Iterable[str], package: str) -> str | None:
+    return next((room for room in rooms if f"{module}.".startswith(f"{package}.{room}.")), None)
 
 
-@pytest.mark.parametrize("module", [*below("nnunet_doselo.evaluation"), *below("nnunet_doselo.report")])
+def rooms_imported(modules: Iterable[str], rooms: Iterable[str], package: str) -> set[str]:
+    found = (room_of(name, rooms, package) for module in modules for name in imports(module))
+    return {room for room in found if room}
+
+
+def outside(module: str) -> set[str]:
+    """The packages of others that a module imports itself."""
+    return {name.partition(".")[0] for name in imports(module)} - {*sys.stdlib_module_names, CORE, ""}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_roots_hold_no_loose_module(folder: str) -> None:
+    assert {path.name for path in (ROOT / folder).iterdir() if path.is_file()} == LOOSE[folder]
+
+
+def test_every_room_of_the_core_is_in_the_table() -> None:
+    folders = {path.name for path in (ROOT / CORE).iterdir() if (path / "__init__.py").exists()}
+    assert folders == {*ROOMS, "cli"}
+    assert {path.name for path in (ROOT / "dataset_conversion").iterdir() if (path / "__init__.py").exists()} == {
+        *CONVERSION_ROOMS
+    }
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_what_its_row_allows(room: str) -> None:
+    assert rooms_imported(below(f"{CORE}.{room}"), [*ROOMS, "cli"], CORE) <= ROOMS[room] | {room}
+
+
+@pytest.mark.parametrize("room", CONVERSION_ROOMS)
+def test_a_room_of_conversion_imports_what_its_row_allows(room: str) -> None:
+    arrows = rooms_imported(below(f"{CONVERSION}.{room}"), CONVERSION_ROOMS, CONVERSION)
+    assert arrows <= CONVERSION_ROOMS[room] | {room}
+
+
+@pytest.mark.parametrize(("package", "allowed"), [(CONVERSION, OF_CONVERSION), (TRAINING, OF_TRAINING)])
+def test_conversion_and_training_import_the_rooms_they_stand_on(package: str, allowed: set[str]) -> None:
+    assert rooms_imported(below(package), [*ROOMS, "cli"], CORE) <= allowed
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    graph = {name: {other for other in imports(name) if other in MODULES and other != name} for name in MODULES}
+    # a package's own name stands for nothing but its docstring
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert len(graph) > len(packages) > len(ROOMS)
+    list(TopologicalSorter({name: others - packages for name, others in graph.items()}).static_order())
+
+
+@pytest.mark.parametrize("module", below(f"{CORE}.common"))
+def test_common_needs_numpy_and_rich_alone(module: str) -> None:
+    assert outside(module) <= {"numpy", "rich"}
+
+
+@pytest.mark.parametrize("module", [*below(f"{CORE}.evaluation"), *below(f"{CORE}.report")])
 def test_evaluation_and_report_need_neither_torch_nor_nnunet(module: str) -> None:
     assert not named(reachable(module), "torch", "nnunetv2", "batchgeneratorsv2", "lightning")
 
 
-@pytest.mark.parametrize("module", sorted({*below("nnunet_doselo.planning")} - {"nnunet_doselo.planning.pydosert"}))
+@pytest.mark.parametrize("module", sorted({*below(f"{CORE}.planning")} - {f"{CORE}.planning.pydosert"}))
 def test_planning_needs_numpy_and_scipy_alone(module: str) -> None:
     """The independent engine brings torch; it is loaded when it is asked for."""
-    outside = {name.partition(".")[0] for name in imports(module)} - {*sys.stdlib_module_names, "numpy", "scipy"}
-    assert outside <= {"nnunet_doselo"}
-
-
-@pytest.mark.parametrize("module", [*below("nnunet_doselo.predictor"), *below("nnunet_doselo.losses")])
-def test_predictor_and_losses_do_not_need_nnunet(module: str) -> None:
-    assert not named(reachable(module), "nnunetv2", "batchgeneratorsv2")
+    assert outside(module) <= {"numpy", "scipy"}
 
 
 @pytest.mark.parametrize(
-    "module", sorted({*MODULES} - {*below(CONVERSION), *below(TRAINING), *below("nnunet_doselo.cli")})
+    "module", [name for room in ("predictor", "losses", "scoring") for name in below(f"{CORE}.{room}")]
 )
+def test_predictor_losses_and_scoring_do_not_need_nnunet(module: str) -> None:
+    assert not named(reachable(module), "nnunetv2", "batchgeneratorsv2")
+
+
+@pytest.mark.parametrize("module", below(TRAINING))
+def test_training_a_predictor_does_not_need_nnunets_trainer(module: str) -> None:
+    assert not named(reachable(module), "nnunetv2.training")
+
+
+@pytest.mark.parametrize("module", sorted({*MODULES} - {*below(CONVERSION), *below(TRAINING), *below(f"{CORE}.cli")}))
 def test_the_core_imports_neither_conversion_nor_training(module: str) -> None:
     assert not named(imports(module), CONVERSION, TRAINING, "dataset_conversion", "predictor_training")
 
@@ -102,7 +199,7 @@ def test_conversion_and_training_keep_apart_and_import_siblings_relatively(own: 
 
 
 def test_only_the_trainer_subclasses_nnunets_trainer() -> None:
-    """The paper's pair and the benchmark build on it, with another training around it or nnU-Net's own protocol."""
+    """The paper's pair and the speed trainers build on it, with another training around it."""
     bases = {
         (name, ast.unparse(base).rpartition(".")[2])
         for name, path in MODULES.items()
@@ -110,28 +207,27 @@ def test_only_the_trainer_subclasses_nnunets_trainer() -> None:
         if isinstance(node, ast.ClassDef)
         for base in node.bases
     }
-    assert {name for name, base in bases if base == "nnUNetTrainer"} == {"nnunet_doselo.trainer"}
-    variants = {f"nnunet_doselo.{kind}_trainers" for kind in ("paper", "benchmark")}
-    assert {name for name, base in bases if base.startswith("nnUNetTrainer")} == {"nnunet_doselo.trainer", *variants}
+    guided, variants = f"{CORE}.trainer.guided", {f"{CORE}.trainer.{kind}" for kind in ("paper", "speed")}
+    assert {name for name, base in bases if base == "nnUNetTrainer"} == {guided}
+    assert {name for name, base in bases if base.startswith("nnUNetTrainer")} == {guided, *variants}
 
 
-@pytest.mark.parametrize(
-    "module", ["nnunet_doselo", "nnunet_doselo.cli", "nnunet_doselo.doctor", "nnunet_doselo.demo.stages"]
-)
+def test_only_one_file_knows_dask() -> None:
+    assert {name for name in MODULES if named(imports(name), "distributed", "dask")} == {f"{CORE}.benchmark.cluster"}
+
+
+def loaded_by(module: str, *packages: str) -> str:
+    """Which of the packages are loaded once the module is, or whatever else it said."""
+    code = f"import sys, {module}; print(*sorted({{*{packages}}} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip() + done.stderr.strip()
+
+
+@pytest.mark.parametrize("module", [CORE, f"{CORE}.cli", f"{CORE}.doctor", f"{CORE}.demo.main"])
 def test_importing_prints_nothing_and_loads_nothing_heavy(module: str) -> None:
-    heavy = "{'torch', 'nnunetv2', 'SimpleITK', 'scipy'}"
-    code = f"import sys, {module}; sys.exit(', '.join({heavy} & {{*sys.modules}}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr.strip()) == ("", "")
+    assert loaded_by(module, "torch", "nnunetv2", "SimpleITK", "scipy", "numpy") == ""
 
 
-def test_only_the_benchmark_knows_dask() -> None:
-    assert {name for name in MODULES if named(imports(name), "distributed", "dask")} == {
-        "nnunet_doselo.benchmark.cluster"
-    }
-
-
-def test_planning_does_not_load_torch() -> None:
-    code = "import sys, nnunet_doselo.planning.plan; sys.exit(', '.join({'torch', 'pydosert'} & {*sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.strip() == ""
+@pytest.mark.parametrize("module", [f"{CORE}.planning.plan", f"{CORE}.scoring.contour_folder"])
+def test_planning_does_not_load_torch(module: str) -> None:
+    assert loaded_by(module, "torch", "pydosert", "nnunetv2") == ""

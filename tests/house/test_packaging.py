@@ -53,7 +53,9 @@ def test_every_module_of_the_core_is_there(wheel: zipfile.ZipFile, repository: P
     assert expected - {*wheel.namelist()} == set()
 
 
-@pytest.mark.parametrize("name", ["dataset_conversion/writer.py", "nnunet_ext/nnunet_doselo_trainers.py", "py.typed"])
+@pytest.mark.parametrize(
+    "name", ["dataset_conversion/cases/writer.py", "nnunet_ext/nnunet_doselo_trainers.py", "py.typed"]
+)
 def test_what_others_rely_on_is_there(wheel: zipfile.ZipFile, name: str) -> None:
     assert f"nnunet_doselo/{name}" in wheel.namelist()
 

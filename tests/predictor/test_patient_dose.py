@@ -6,7 +6,8 @@ import pytest
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.patient import Patient, dose_counts
-from nnunet_doselo.predictor.patient_dose import dose_error_gy, dose_where_it_counts, planned_dose
+from nnunet_doselo.predictor.patient_dose import dose_where_it_counts, planned_dose
+from nnunet_doselo.scoring.predictor_accuracy import dose_error_gy
 
 HEAD = phantoms.head()
 

@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import Grid
-from nnunet_doselo.evaluation.overlap_metrics import CC_PER_MM3
+from nnunet_doselo.dataset.geometry import CC_PER_MM3, Grid
 
 from ..files.ct_stack import CtStack
 from .keyholes import keyholed_outlines

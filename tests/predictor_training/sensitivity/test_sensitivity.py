@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 
 from nnunet_doselo.cli import app
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.sensitivity import is_sensitive
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.images import write_array
 from nnunet_doselo.planning.contour_edits import FUNCTIONS
 from nnunet_doselo.predictor.artifact import FILE_NAME, load_predictor, save_predictor
 from nnunet_doselo.predictor.card import PredictorCard
-from nnunet_doselo.predictor.trust import is_sensitive
 from nnunet_doselo.predictor_training.data.cache import data_hash
 from nnunet_doselo.predictor_training.sensitivity.edited_plans import SensitivitySettings
 from nnunet_doselo.predictor_training.sensitivity.gate import measure

@@ -11,12 +11,13 @@ import torch
 
 from nnunet_doselo.dataset.patient import load_patient
 from nnunet_doselo.predictor.artifact import FrozenPredictor, load_network, load_predictor
-from nnunet_doselo.predictor.patient_dose import dose_error_gy, predict_patient
+from nnunet_doselo.predictor.patient_dose import predict_patient
 from nnunet_doselo.predictor_training.data.cache import CachedCase
 from nnunet_doselo.predictor_training.data.samples import whole_volume
 from nnunet_doselo.predictor_training.training import train
 from nnunet_doselo.predictor_training.training.plan import Plan, make_plan
 from nnunet_doselo.predictor_training.training.settings import TrainingSettings
+from nnunet_doselo.scoring.predictor_accuracy import dose_error_gy
 
 TINY = TrainingSettings(
     epochs=2, iterations_per_epoch=3, batch_size=2, width=1e-3, precision="32-true", dim=3, patch_voxels=16**3

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_doselo.predictor.trust import is_sensitive, sensitivity_line
+from nnunet_doselo.common.sensitivity import is_sensitive, sensitivity_line
 
 
 def card(r: float | None, **voxel_r: float | None) -> dict[str, Any]:
