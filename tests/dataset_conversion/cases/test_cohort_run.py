@@ -5,7 +5,8 @@ import os
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset_conversion.cases.run import DIED, Outcome, any_failed, print_summary, run_patients
+from nnunet_doselo.common.parallel import DIED
+from nnunet_doselo.dataset_conversion.cases.run import Outcome, any_failed, print_summary, run_patients
 
 
 def work(item: int) -> list[str]:
