@@ -6,10 +6,8 @@ import numpy as np
 
 from .evaluation_file import CaseResult, Evaluation
 from .metrics import Metric
-from .paired_tests import PairedComparison
+from .paired_tests import SIGNIFICANT, PairedComparison, smallest_p_holm
 
-FEWEST_CASES = 6
-"""Of five differences none reaches p = 0.05, see `signed_rank`."""
 NAMED = 5
 FLOOR_METRIC, RULER_METRIC = "rmae", "predictor_error_gy"
 
@@ -40,9 +38,12 @@ def _few_cases(first: Evaluation, cases: int, tests: Mapping[str, Mapping[str, P
     of_split = first.provenance["cases"].partition(" of ")[2]
     if not of_split.startswith(f"{cases} "):
         yield f"{cases} of {of_split} are evaluated"
-    pairs = max((one.cases for found in tests.values() for one in found.values()), default=FEWEST_CASES)
-    if pairs < FEWEST_CASES:
-        yield f"with {pairs} cases no test can reach p = 0.05, whatever the differences"
+    families = [[test.cases for test in of_metric.values()] for of_metric in tests.values() if of_metric]
+    if families and min(min(smallest_p_holm(family)) for family in families) >= SIGNIFICANT:
+        trainers = len(families[0])
+        compared, corrected = (f" and {trainers} comparisons", " after Holm's correction") if trainers > 1 else ("", "")
+        pairs = max(max(family) for family in families)
+        yield f"with {pairs} cases{compared} no test can reach p = {SIGNIFICANT:g}{corrected}, whatever the differences"
 
 
 def _floor(floor: Evaluation, tests: Mapping[str, Mapping[str, PairedComparison]]) -> Iterator[str]:

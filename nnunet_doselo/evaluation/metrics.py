@@ -23,6 +23,11 @@ class Metric:
     def lower_is_better(self) -> bool:
         return self.better == "lower"
 
+    @property
+    def difference_unit(self) -> str:
+        """Two shares in per cent differ by percentage points."""
+        return "percentage points" if self.unit == "%" else self.unit
+
     def show(self, value: float | None) -> str:
         """An en dash where there is no value."""
         return "–" if value is None or not math.isfinite(value) else f"{self.scale * value:.{self.digits}f}"

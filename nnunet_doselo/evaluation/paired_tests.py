@@ -20,12 +20,14 @@ from scipy import stats
 from nnunet_doselo.common.errors import DoseloError
 
 from .scores_file import CaseScores
-from .signed_rank import signed_rank
+from .signed_rank import signed_rank, smallest_p_value
 
 Folds = Mapping[Any, Mapping[str, float]]
 """One metric: value by case, by fold; a fold is a number, or "" where there are none."""
 
 Statistic = Literal["mean", "median"]
+SIGNIFICANT = 0.05
+"""A corrected p-value below it shows a difference."""
 RESAMPLES = 9999
 DECIMALS = 12
 
@@ -63,6 +65,11 @@ class PairedComparison:
     p_value: float
     p_holm: float
     p_method: str
+
+    @property
+    def differing(self) -> int:
+        """Pairs that the test ranks."""
+        return self.better + self.worse
 
 
 def case_values(rows: Iterable[CaseScores], metric: str) -> dict[str, float]:
@@ -203,6 +210,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
         adjusted[i] = largest
     return adjusted
+
+
+def smallest_p_holm(pairs: Sequence[int]) -> list[float]:
+    """The lowest `p_holm` of trainers that are compared together, by how many of their pairs differ.
+
+    >>> smallest_p_holm([4]), smallest_p_holm([6, 6])
+    ([0.125], [0.0625, 0.0625])
+    """
+    return holm([smallest_p_value(count) for count in pairs])
 
 
 def _without_rounding(pairs: np.ndarray) -> np.ndarray:

@@ -39,12 +39,23 @@ class SignedRank:
         return (self.positive - self.negative) / total if total else 0.0
 
 
+def smallest_p_value(pairs: int) -> float:
+    """The lowest p-value that `pairs` differences which are not zero allow, 2 / 2^pairs: all of them have one sign.
+
+    1 without such a difference.
+
+    >>> [smallest_p_value(pairs) for pairs in (0, 1, 4, 6)]
+    [1.0, 1.0, 0.125, 0.03125]
+    """
+    return min(1.0, 2.0 * 0.5**pairs)
+
+
 def signed_rank(differences: np.ndarray) -> SignedRank:
     """Test whether differences are symmetric about zero, two-sided.
 
     Zeros are left out, as Wilcoxon did (Biometrics Bulletin 1:80, 1945); equal sizes share their mean rank, and the
     distribution is the one of these ranks under all signs (exact up to 200 differences that are not zero, then a normal
-    approximation with continuity correction). With n of them no p-value is below 2^(1-n): five cannot reach 0.05.
+    approximation with continuity correction). With few of them no p-value is small, see `smallest_p_value`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which cases to show: those that a trainer helped most, least, and the one in the middle. Pure arithmetic."""
+"""Which cases to show: the one that a trainer helped most, the one it helped least, and the one in the middle."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ ROLES = ("best", "median", "worst")
 
 @dataclass(frozen=True)
 class ChosenCase:
-    """gain: baseline less other, above 0 where the other costs less dose; without another, minus the baseline's."""
+    """difference: the other trainer's RMAE less the baseline's, below 0 where it is better; None without another."""
 
     case: str
     roles: tuple[str, ...]
-    gain: float
+    difference: float | None
 
 
 def best_other(means: Mapping[str, float], baseline: str) -> str | None:
@@ -23,21 +23,21 @@ def best_other(means: Mapping[str, float], baseline: str) -> str | None:
 
 
 def choose_cases(baseline: Mapping[str, float], other: Mapping[str, float] | None) -> list[ChosenCase]:
-    """Best, median and worst case by gain; one case may have several roles. Empty if no case has both values.
+    """Case of the lowest, the middle and the highest difference, which may be one; empty if no case has both values.
 
     Parameters
     ----------
     baseline, other: RMAE by case, NaN where there is none. Without `other`, the lowest, middle and highest of the
         baseline.
     """
-    gains = {case: value - other[case] if other else -value for case, value in baseline.items()}
-    ranked = sorted((case for case in gains if math.isfinite(gains[case])), key=lambda case: -gains[case])
+    costs = {case: other[case] - value if other else value for case, value in baseline.items()}
+    ranked = sorted((case for case in costs if math.isfinite(costs[case])), key=lambda case: costs[case])
     if not ranked:
         return []
     at: dict[str, list[str]] = {}
     for role, case in zip(ROLES, _ends_and_middle(ranked), strict=True):
         at.setdefault(case, []).append(role)
-    return [ChosenCase(case, tuple(roles), gains[case]) for case, roles in at.items()]
+    return [ChosenCase(case, tuple(roles), costs[case] if other else None) for case, roles in at.items()]
 
 
 def _ends_and_middle(ranked: Sequence[str]) -> tuple[str, str, str]:

@@ -75,7 +75,7 @@ class Report:
 
 
 def chosen_of(results: Results) -> tuple[list[ChosenCase], str | None]:
-    """Best, median and worst case, and the trainer by whose gain they are chosen (None: by the baseline alone)."""
+    """Best, median and worst case, and the trainer whose difference chooses them (None: the baseline alone does)."""
     table, baseline = results.comparison.table, results.comparison.baseline
     if PRIMARY not in table.values:
         return [], None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nnunet_doselo.evaluation.comparison import Comparison, NoiseFloor, Summary
 from nnunet_doselo.evaluation.metrics import Metric
-from nnunet_doselo.evaluation.paired_tests import PairedComparison
+from nnunet_doselo.evaluation.paired_tests import SIGNIFICANT, PairedComparison, smallest_p_holm
 
 COLUMNS = (
     "rmae",
@@ -20,7 +20,6 @@ COLUMNS = (
 )
 """Of the metrics, as far as they were measured; the table below it has all."""
 PRIMARY = "rmae"
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,11 @@ class MetricRows:
     def in_headline(self) -> bool:
         return self.metric.key in COLUMNS
 
+    def smallest_p(self, name: str) -> float:
+        """The lowest `p_holm` that this trainer's cases allow beside those of the others."""
+        pairs = {other: cell.test.differing for other, cell in self.trainers.items() if cell.test and cell.test.cases}
+        return dict(zip(pairs, smallest_p_holm([*pairs.values()]), strict=True))[name]
+
 
 def metric_rows(comparison: Comparison, trainers: Mapping[str, str]) -> list[MetricRows]:
     """All metrics of the comparison: the headline's first, in its order. trainers: titles by name."""
@@ -62,33 +66,44 @@ def metric_rows(comparison: Comparison, trainers: Mapping[str, str]) -> list[Met
 def in_words(rows: MetricRows, trainers: Mapping[str, str], baseline: str) -> list[str]:
     """A sentence for every trainer but the baseline, on one metric."""
     return [
-        _sentence(rows, trainers[name], trainers[baseline], cell, rows.trainers[baseline].summary)
+        f"{trainers[name]} against {trainers[baseline]}: {_compared(rows, name, cell.test, rows.trainers[baseline])}"
         for name, cell in rows.trainers.items()
         if cell.test
     ]
 
 
-def _sentence(rows: MetricRows, title: str, baseline: str, cell: Cell, reference: Summary) -> str:
-    metric, test = rows.metric, cell.test
-    assert test is not None  # the caller has sorted out the baseline
+def _compared(rows: MetricRows, name: str, test: PairedComparison, baseline: Cell) -> str:
+    metric = rows.metric
     if not math.isfinite(test.mean_difference):
-        return f"{title} against {baseline}: no case has a value of {metric.title} for both."
-    unit = f" {metric.unit}" if metric.unit else ""
+        return f"no case has a value of {metric.title} for both."
+    means = [_with_unit(metric.show(cell.summary.mean), metric.unit) for cell in (rows.trainers[name], baseline)]
+    difference = _with_unit(signed(metric, test.mean_difference), metric.difference_unit)
+    ends = interval(metric, test.interval.low, test.interval.high)
     return (
-        f"{title} against {baseline}: {metric.title} {metric.show(cell.summary.mean)}{unit} instead of "
-        f"{metric.show(reference.mean)}{unit}, mean difference {signed(metric, test.mean_difference)} "
-        f"{interval(metric, test.interval.low, test.interval.high)}, {p_text(test.p_holm)}; "
-        f"{test.better} cases better, {test.worse} worse. {_verdict(rows, test)}"
+        f"{metric.title} {means[0]} instead of {means[1]}, mean difference {difference} {ends}, {p_text(test.p_holm)}; "
+        f"of {test.cases} cases {test.better} better, {test.worse} worse. {_verdict(rows, name, test)}"
     )
 
 
-def _verdict(rows: MetricRows, test: PairedComparison) -> str:
+def _verdict(rows: MetricRows, name: str, test: PairedComparison) -> str:
     floor = rows.noise_floor if rows.metric.lower_is_better else None  # an overlap's floor is 1
     if floor and 0 < abs(test.mean_difference) <= floor.mean:
         return "This is within the noise floor: no difference."
-    if not test.p_holm < ALPHA:
-        return "No difference is shown."
-    return "Better." if (test.mean_difference < 0) == rows.metric.lower_is_better else "Worse."
+    if test.p_holm < SIGNIFICANT:
+        return "Better." if (test.mean_difference < 0) == rows.metric.lower_is_better else "Worse."
+    smallest = rows.smallest_p(name)
+    if test.differing and smallest >= SIGNIFICANT:
+        several = sum(cell.test is not None for cell in rows.trainers.values())
+        compared = f" and {several} trainers compared" if several > 1 else ""
+        return (
+            f"So few cases cannot show a difference: with {test.differing} that differ{compared}, "
+            f"p cannot fall below {smallest:.3f}."
+        )
+    return "No difference is shown."
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} {unit}" if unit else text
 
 
 def signed(metric: Metric, value: float | None) -> str:

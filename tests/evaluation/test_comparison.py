@@ -157,6 +157,18 @@ def test_too_few_cases_are_told(tmp_path: Path) -> None:
     ]
 
 
+def test_the_more_are_compared_the_more_cases_it_takes(tmp_path: Path) -> None:
+    """Six cases reach 0.03125, which two comparisons double."""
+    six = {f"P{number}": 0.1 * number for number in range(6)}
+    folders = {name: {"": written(tmp_path, name, six)} for name in "ABC"}
+    few = [remark for remark in compare_evaluations(tmp_path, folders, baseline="A").remarks if "no test" in remark]
+    assert few == [
+        "with 6 cases and 2 comparisons no test can reach p = 0.05 after Holm's correction, whatever the differences"
+    ]
+    del folders["C"]
+    assert not any("no test" in remark for remark in compare_evaluations(tmp_path, folders, baseline="A").remarks)
+
+
 def test_the_rulers_error_and_other_versions_are_told(tmp_path: Path) -> None:
     cases = [result(case, rmae, predictor_error_gy=gy) for (case, rmae), gy in zip(A.items(), range(7), strict=True)]
     for name, version in (("A", "1.0"), ("B", "1.1")):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nnunet_doselo.evaluation.signed_rank import EXACT_UP_TO, signed_rank
+from nnunet_doselo.evaluation.signed_rank import EXACT_UP_TO, signed_rank, smallest_p_value
 
 # cross- less self-fertilised maize in eighths of an inch: Darwin 1876, in Fisher, The Design of Experiments, 1935
 DARWIN = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], float)
@@ -88,3 +88,9 @@ def test_many_cases_take_the_normal_approximation_which_is_close() -> None:
     assert (many.method, exact.method) == ("normal approximation", "exact")
     approximate = stats.wilcoxon(differences[:-1], correction=True).pvalue
     assert exact.p_value == pytest.approx(approximate, rel=0.03)
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 5, 6, 12])
+def test_no_differences_of_so_many_have_a_smaller_p_value(pairs: int) -> None:
+    """All above zero is the rarest that can happen."""
+    assert smallest_p_value(pairs) == pytest.approx(signed_rank(np.arange(1.0, pairs + 1)).p_value)

@@ -1,11 +1,11 @@
 """A small folder of results, numbers by hand: three trainers, five phantom patients of 8 x 24 x 24 voxels, one fold.
 
-RMAE in per cent of the cases P0 to P4, and what BEST gains over BASELINE:
+RMAE in per cent of the cases P0 to P4, and the difference of BEST to BASELINE:
 
-    BASELINE  40 30 20 15 10     mean 23
-    MIDDLE    38 30 20 15 12     mean 23
-    BEST      20 20 15 13 20     mean 17.6
-    gain      20 10  5  2 -10    best P0, median P2, worst P4
+    BASELINE     40  30  20  15  10    mean 23
+    MIDDLE       38  30  20  15  12    mean 23
+    BEST         20  20  15  13  20    mean 17.6
+    difference  -20 -10  -5  -2 +10    best P0, median P2, worst P4
 """
 
 import json

@@ -82,8 +82,29 @@ def test_it_opens_without_errors_and_asks_for_nothing_outside(page: webdriver.Ch
     assert [url for url in asked if url.startswith("file:")] == [written.page.as_uri()]
 
 
-def test_nothing_is_wider_than_the_window(page: webdriver.Chrome) -> None:
-    assert page.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+@pytest.mark.parametrize("width", [1200, 500])
+def test_nothing_is_wider_than_the_window(browser: webdriver.Chrome, written: Written, width: int) -> None:
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    try:
+        browser.get(written.page.as_uri())
+        wait_for(lambda: dvh_names(browser))
+        assert browser.execute_script("return window.innerWidth") == width
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        # nothing is cut off: what is wider scrolls inside itself
+        wide = browser.execute_script(
+            "return Array.from(document.querySelectorAll('table, select, fieldset, figure, h1, p'), (one) => one)"
+            ".filter((one) => one.getBoundingClientRect().right > arguments[0] && !one.closest('.scroll'))"
+            ".map((one) => one.outerHTML.slice(0, 80))",
+            width,
+        )
+        assert wide == []
+        scrolling = browser.execute_script(
+            "return Array.from(document.querySelectorAll('.scroll'), (one) => one.scrollWidth > one.clientWidth)"
+        )
+        assert any(scrolling) == (width == 500)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_all_charts_are_drawn(page: webdriver.Chrome) -> None:

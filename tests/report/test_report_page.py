@@ -56,10 +56,11 @@ def test_the_headline_has_means_intervals_tests_and_the_noise_floor(written: Wri
 
 def test_the_result_is_put_in_words(written: Written) -> None:
     assert written.told["words"] == [
-        "BCE against Dice + CE: RMAE 23.0 % instead of 23.0 %, mean difference 0.0 [−1.2, 1.2], p = 1.000; 1 cases "
-        "better, 1 worse. No difference is shown.",
-        "DOSELO against Dice + CE: RMAE 17.6 % instead of 23.0 %, mean difference −5.4 [−12.8, 3.4], p = 0.040; "
-        "4 cases better, 1 worse. Better.",
+        "BCE against Dice + CE: RMAE 23.0 % instead of 23.0 %, mean difference 0.0 percentage points [−1.2, 1.2], "
+        "p = 1.000; of 5 cases 1 better, 1 worse. So few cases cannot show a difference: with 2 that differ and 2 "
+        "trainers compared, p cannot fall below 0.500.",
+        "DOSELO against Dice + CE: RMAE 17.6 % instead of 23.0 %, mean difference −5.4 percentage points [−12.8, "
+        "3.4], p = 0.040; of 5 cases 4 better, 1 worse. Better.",
     ]
 
 
@@ -101,14 +102,15 @@ def test_bars_are_in_per_cent_in_the_order_of_impact(written: Written) -> None:
     }
 
 
-def test_best_median_and_worst_are_shown_with_their_gain(written: Written) -> None:
+def test_best_median_and_worst_are_shown_with_their_difference(written: Written) -> None:
     assert written.told["chosen_against"] == BEST
     headings = [text_of(one) for one in re.findall(r"<h3>.*?</h3>", written.html)]
     assert headings[1:4] == [
-        "Best: P0 gain in RMAE +20.0 percentage points",
-        "Median: P2 gain in RMAE +5.0 percentage points",
-        "Worst: P4 gain in RMAE −10.0 percentage points",
+        "Best: P0 difference in RMAE −20.0 percentage points",
+        "Median: P2 difference in RMAE −5.0 percentage points",
+        "Worst: P4 difference in RMAE +10.0 percentage points",
     ]
+    assert text_of(written.html).count("Every difference is trainer less baseline") == 1
     assert len(re.findall(r'<img class="panel" src="data:image/png;base64,', written.html)) == 3
 
 

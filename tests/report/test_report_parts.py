@@ -25,18 +25,18 @@ from nnunet_doselo.report.viewer import ViewedCase, json_bytes, view_case
 NAN = float("nan")
 
 
-def test_cases_are_chosen_by_gain() -> None:
+def test_cases_are_chosen_by_difference() -> None:
     baseline = {"a": 0.5, "b": 0.25, "c": 0.5, "d": NAN, "e": 0.25}
     other = {"a": 0.25, "b": 0.5, "c": 0.5, "d": 0.1, "e": NAN}
     assert choose_cases(baseline, other) == [
-        ChosenCase("a", ("best",), 0.25),
+        ChosenCase("a", ("best",), -0.25),
         ChosenCase("c", ("median",), 0.0),
-        ChosenCase("b", ("worst",), -0.25),
+        ChosenCase("b", ("worst",), 0.25),
     ]
 
 
 def test_one_case_is_best_median_and_worst_and_none_is_none() -> None:
-    assert choose_cases({"a": 0.5}, {"a": 0.25}) == [ChosenCase("a", ("best", "median", "worst"), 0.25)]
+    assert choose_cases({"a": 0.5}, {"a": 0.25}) == [ChosenCase("a", ("best", "median", "worst"), -0.25)]
     assert choose_cases({"a": NAN}, {"a": 0.25}) == []
     assert choose_cases({}, None) == []
 
@@ -44,6 +44,7 @@ def test_one_case_is_best_median_and_worst_and_none_is_none() -> None:
 def test_without_another_trainer_the_baselines_own_values_choose() -> None:
     chosen = choose_cases({"a": 0.5, "b": 0.125, "c": 0.25}, None)
     assert [(one.case, one.roles) for one in chosen] == [("b", ("best",)), ("c", ("median",)), ("a", ("worst",))]
+    assert {one.difference for one in chosen} == {None}
 
 
 def test_the_other_trainer_is_the_one_with_the_lowest_mean() -> None:
@@ -120,9 +121,17 @@ def test_the_scale_of_differences_is_shared_and_in_whole_gray() -> None:
     assert difference_limit_gy([]) == 1.0
 
 
-def compared(mean: float, p: float) -> PairedComparison:
-    interval = Interval(mean, mean, 0.95, "a point")
-    return PairedComparison(3, (), 2, 1, 0, mean, mean, "mean", interval, 0.5, p, p, "exact")
+def compared(mean: float, p: float, *, better: int = 6, worse: int = 2, equal: int = 0) -> PairedComparison:
+    interval, cases = Interval(mean, mean, 0.95, "a point"), better + worse + equal
+    return PairedComparison(cases, (), better, worse, equal, mean, mean, "mean", interval, 0.5, p, p, "exact")
+
+
+def words_of(key: str, floor: float | None, **tests: PairedComparison) -> list[str]:
+    """Of trainers against the baseline "base", which is called A."""
+    summary = Summary(0.2, 0.2, 0.1, 0.1, 0.3, "BCa", 3)
+    cells = {"A": Cell(summary, None)} | {name: Cell(summary, test) for name, test in tests.items()}
+    rows = MetricRows(BY_KEY[key], cells, NoiseFloor(floor, floor, 3) if floor else None)
+    return in_words(rows, {"A": "base"} | {name: name for name in tests}, "A")
 
 
 @pytest.mark.parametrize(
@@ -139,11 +148,37 @@ def compared(mean: float, p: float) -> PairedComparison:
 def test_the_verdict_heeds_direction_test_and_noise(
     key: str, difference: float, p: float, floor: float | None, verdict: str
 ) -> None:
-    summary = Summary(0.2, 0.2, 0.1, 0.1, 0.3, "BCa", 3)
-    cells = {"A": Cell(summary, None), "B": Cell(summary, compared(difference, p))}
-    rows = MetricRows(BY_KEY[key], cells, NoiseFloor(floor, floor, 3) if floor else None)
-    (sentence,) = in_words(rows, {"A": "base", "B": "other"}, "A")
-    assert sentence.endswith(f"; 2 cases better, 1 worse. {verdict}")
+    (sentence,) = words_of(key, floor, other=compared(difference, p))
+    assert sentence.endswith(f"; of 8 cases 6 better, 2 worse. {verdict}")
+
+
+@pytest.mark.parametrize(
+    ("worse", "equal", "verdict"),
+    [
+        # all signs alike: 2 / 2^4, 2 / 2^5, and six can
+        (4, 0, "So few cases cannot show a difference: with 4 that differ, p cannot fall below 0.125."),
+        (5, 20, "So few cases cannot show a difference: with 5 that differ, p cannot fall below 0.062."),
+        (6, 0, "No difference is shown."),
+        (0, 6, "No difference is shown."),
+    ],
+)
+def test_too_few_cases_are_not_taken_for_no_difference(worse: int, equal: int, verdict: str) -> None:
+    (sentence,) = words_of("rmae", None, other=compared(0.09, 0.5, better=0, worse=worse, equal=equal))
+    assert (
+        f"mean difference +9.0 percentage points [9.0, 9.0], p = 0.500; of {worse + equal} cases 0 better" in sentence
+    )
+    assert sentence.endswith(verdict)
+
+
+def test_trainers_that_are_compared_together_need_more_cases() -> None:
+    """Six cases reach 0.03125; of two trainers the better one has to stay below half of 0.05."""
+    six = compared(-0.02, 0.0625, better=6, worse=0)
+    nothing = compared(NAN, NAN, better=0, worse=0)
+    assert words_of("rmae", None, B=six, C=six)[0].endswith(
+        "with 6 that differ and 2 trainers compared, p cannot fall below 0.062."
+    )
+    # a trainer without a case is none of the family
+    assert words_of("rmae", None, B=six, C=nothing)[0].endswith("No difference is shown.")
 
 
 def test_a_trainer_without_a_value_is_said_to_have_none() -> None:
