@@ -28,7 +28,7 @@ from nnunet_doselo.evaluation.dose_metrics import rmae
 from nnunet_doselo.evaluation.pictures import Contours, dose_comparison
 from nnunet_doselo.planning import fluence
 from nnunet_doselo.planning.interface import Plan
-from nnunet_doselo.planning.plan import plan
+from nnunet_doselo.planning.plan import plan_dose
 from nnunet_doselo.planning.tissue import find_body
 
 AWAY_MM = 10.0
@@ -42,7 +42,7 @@ KERNELS = (
 def planned(case: Case, reference: Plan | None = None, **options: object) -> Plan:
     """The case's plan; with the isocentre and beams of a reference, if one is given."""
     alike = {"isocentre_mm": reference.isocentre_mm, "beams": reference.beams} if reference else {}
-    return plan(case.ct_hu, case.target_gy, case.oars, SPACING_MM, **{**alike, **options})  # type: ignore[arg-type]
+    return plan_dose(case.ct_hu, case.target_gy, case.oars, SPACING_MM, **{**alike, **options})  # type: ignore[arg-type]
 
 
 def percent(case: Case, reference: Plan, evaluated: Plan) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 import typer
 from planner_cases import SPACING_MM, load
 
-from nnunet_doselo.planning.plan import plan
+from nnunet_doselo.planning.plan import plan_dose
 
 KILOBYTES_PER_GB = 1e6
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -30,7 +30,7 @@ def main(case: str, path: Path | None = None, cores: int = 1) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     loaded = load(case, path)
     start, start_cpu = time.monotonic(), time.process_time()
-    planned = plan(loaded.ct_hu, loaded.target_gy, loaded.oars, SPACING_MM)
+    planned = plan_dose(loaded.ct_hu, loaded.target_gy, loaded.oars, SPACING_MM)
     result = {
         "seconds": time.monotonic() - start,
         "cpu_seconds": time.process_time() - start_cpu,

@@ -34,9 +34,9 @@ def plan_contour(
     like: "Plan | None" = None,
 ) -> "Plan":
     """Plan a target with the open planner; `like`, the patient's own plan, fixes isocentre and beams of a variant."""
-    from nnunet_doselo.planning.plan import plan
+    from nnunet_doselo.planning.plan import plan_dose
 
-    return plan(
+    return plan_dose(
         ct_hu,
         target_gy,
         oars,

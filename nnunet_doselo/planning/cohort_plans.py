@@ -20,7 +20,7 @@ from nnunet_doselo.dataset.geometry import Grid
 from nnunet_doselo.dataset.images import read_array, write_array
 from nnunet_doselo.dataset.patient import target_map
 from nnunet_doselo.planning.interface import ENGINES
-from nnunet_doselo.planning.plan import plan
+from nnunet_doselo.planning.plan import plan_dose
 from nnunet_doselo.planning.plan_record import PlanRecord, read_record, record_path
 
 
@@ -145,7 +145,7 @@ def _inputs(task: PlanTask) -> dict[str, Any]:
 
 def _plan(task: PlanTask, dose_file: Path, inputs: dict[str, Any]) -> PlanRecord:
     ct_hu, grid = read_array(task.dataset.path("ct", task.case, task.split))
-    planned = plan(
+    planned = plan_dose(
         ct_hu,
         target_map(task.dataset, _on_grid(task.labels, grid)) * task.dataset.guidance.prescription_gy,
         _on_grid(task.dataset.path("oars", task.case, task.split), grid),

@@ -21,7 +21,7 @@ NOTED_CC = 5.0
 """Tissue beside the patient's body that is worth a note; ears and nose alone are less."""
 
 
-def plan(
+def plan_dose(
     ct_hu: np.ndarray,
     target_gy: np.ndarray,
     oars: np.ndarray,

@@ -8,7 +8,7 @@ import pytest
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.planning.fluence import ITERATIONS
 from nnunet_doselo.planning.interface import Beams, Plan
-from nnunet_doselo.planning.plan import plan
+from nnunet_doselo.planning.plan import plan_dose
 
 SHAPE = (30, 44, 40)
 SPACING = (4.0, 4.0, 4.0)
@@ -36,11 +36,11 @@ NO_ORGANS = np.zeros(SHAPE, np.uint8)
 
 @cache
 def reference() -> Plan:
-    return plan(HEAD, 60.0 * TARGET, NO_ORGANS, SPACING, beams=BEAMS)
+    return plan_dose(HEAD, 60.0 * TARGET, NO_ORGANS, SPACING, beams=BEAMS)
 
 
 def alike(target: np.ndarray, oars: np.ndarray = NO_ORGANS) -> Plan:
-    return plan(HEAD, 60.0 * target, oars, SPACING, isocentre_mm=reference().isocentre_mm, beams=BEAMS)
+    return plan_dose(HEAD, 60.0 * target, oars, SPACING, isocentre_mm=reference().isocentre_mm, beams=BEAMS)
 
 
 def rmae(reference_gy: np.ndarray, evaluated_gy: np.ndarray, where: np.ndarray | None = None) -> float:
@@ -82,14 +82,14 @@ def test_the_same_contour_gives_the_same_bits() -> None:
 
 
 def test_a_mask_is_prescribed_60_gy() -> None:
-    mask = plan(HEAD, TARGET, NO_ORGANS, SPACING, beams=BEAMS)
+    mask = plan_dose(HEAD, TARGET, NO_ORGANS, SPACING, beams=BEAMS)
     assert mask.prescription_gy == 60
     assert np.array_equal(mask.dose_gy, reference().dose_gy)
 
 
 def test_four_times_the_iterations_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nnunet_doselo.planning.fluence.TOLERANCE", 0.0)
-    longer = plan(HEAD, 60.0 * TARGET, NO_ORGANS, SPACING, beams=BEAMS, iterations=4 * ITERATIONS)
+    longer = plan_dose(HEAD, 60.0 * TARGET, NO_ORGANS, SPACING, beams=BEAMS, iterations=4 * ITERATIONS)
     assert longer.iterations > reference().iterations
     assert rmae(longer.dose_gy, reference().dose_gy) <= 0.002
 
@@ -126,7 +126,7 @@ def test_a_shift_moves_the_dose() -> None:
 def test_two_levels_at_once() -> None:
     inner, outer = ball(CENTRE, 12), ball(CENTRE, 22)
     target_gy = np.where(inner, 66.0, np.where(outer, 54.0, 0))
-    dose_gy = plan(HEAD, target_gy, NO_ORGANS, SPACING, beams=BEAMS).dose_gy
+    dose_gy = plan_dose(HEAD, target_gy, NO_ORGANS, SPACING, beams=BEAMS).dose_gy
     assert np.median(dose_gy[inner]) == pytest.approx(66, abs=1e-3)
     assert np.median(dose_gy[outer & ~inner]) == pytest.approx(54, rel=0.07)
     assert np.percentile(dose_gy[outer & ~inner], 5) >= 0.93 * 54
@@ -134,7 +134,7 @@ def test_two_levels_at_once() -> None:
 
 def test_pydosert_agrees_on_the_same_fluence() -> None:
     pytest.importorskip("pydosert")
-    independent = plan(HEAD, 60.0 * TARGET, NO_ORGANS, SPACING, engine="pydosert", beams=BEAMS)
+    independent = plan_dose(HEAD, 60.0 * TARGET, NO_ORGANS, SPACING, engine="pydosert", beams=BEAMS)
     assert independent.engine == "pydosert"
     assert rmae(independent.dose_gy, reference().dose_gy) <= 0.08
     assert abs(independent.dose_gy[TARGET].mean() - reference().dose_gy[TARGET].mean()) <= 1
@@ -146,8 +146,8 @@ def test_pydosert_agrees_on_the_same_fluence() -> None:
 
 def test_an_empty_contour_is_refused_unless_it_is_to_be_scored() -> None:
     with pytest.raises(DoseloError, match="needs at least one voxel inside the body: found 0 voxels of target"):
-        plan(HEAD, 0.0 * TARGET, NO_ORGANS, SPACING)
-    empty = plan(HEAD, 0.0 * TARGET, NO_ORGANS, SPACING, allow_empty=True)
+        plan_dose(HEAD, 0.0 * TARGET, NO_ORGANS, SPACING)
+    empty = plan_dose(HEAD, 0.0 * TARGET, NO_ORGANS, SPACING, allow_empty=True)
     assert not empty.dose_gy.any()
     assert empty.dose_gy.shape == SHAPE
     assert empty.notes == ("no dose: the target is empty",)
@@ -157,17 +157,17 @@ def test_a_target_in_the_air_is_refused_and_one_at_the_skin_is_cut() -> None:
     corner = np.zeros(SHAPE, bool)
     corner[:, :2, :2] = True
     with pytest.raises(DoseloError, match="none in common"):
-        plan(HEAD, 60.0 * corner, NO_ORGANS, SPACING)
-    nowhere = plan(HEAD, 60.0 * corner, NO_ORGANS, SPACING, allow_empty=True)
+        plan_dose(HEAD, 60.0 * corner, NO_ORGANS, SPACING)
+    nowhere = plan_dose(HEAD, 60.0 * corner, NO_ORGANS, SPACING, allow_empty=True)
     assert nowhere.notes == ("no dose: none of the target's 120 voxels lies in the body",)
-    partly = plan(HEAD, 60.0 * (TARGET | corner), NO_ORGANS, SPACING, beams=BEAMS)
+    partly = plan_dose(HEAD, 60.0 * (TARGET | corner), NO_ORGANS, SPACING, beams=BEAMS)
     assert partly.notes == (f"120 of the target's {TARGET.sum() + 120} voxels lie outside the body and were left out",)
 
 
 def test_a_couch_is_taken_for_air_and_noted() -> None:
     couch = HEAD.copy()
     couch[:, -1, :] = -100
-    made = plan(couch, 60.0 * TARGET, NO_ORGANS, SPACING, beams=BEAMS)
+    made = plan_dose(couch, 60.0 * TARGET, NO_ORGANS, SPACING, beams=BEAMS)
     assert made.notes == ("77 cc of tissue beside the body (couch, frame, mask) were taken for air",)
     assert np.array_equal(made.dose_gy, reference().dose_gy)
 
@@ -189,4 +189,4 @@ def test_a_couch_is_taken_for_air_and_noted() -> None:
 def test_bad_input_is_one_clear_error(change: dict, message: str) -> None:
     given = {"ct_hu": HEAD, "target_gy": 60.0 * TARGET, "oars": NO_ORGANS, "spacing_mm": SPACING} | change
     with pytest.raises(DoseloError, match=message):
-        plan(**given)
+        plan_dose(**given)

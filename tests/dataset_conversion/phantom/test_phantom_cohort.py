@@ -41,7 +41,7 @@ class Planner:
 @pytest.fixture
 def planner(monkeypatch: pytest.MonkeyPatch) -> Planner:
     stub = Planner()
-    monkeypatch.setattr("nnunet_doselo.planning.plan.plan", stub)
+    monkeypatch.setattr("nnunet_doselo.planning.plan.plan_dose", stub)
     return stub
 
 

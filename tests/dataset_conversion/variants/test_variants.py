@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def planner(monkeypatch: pytest.MonkeyPatch) -> Planner:
     stub = Planner()
-    monkeypatch.setattr("nnunet_doselo.planning.plan.plan", stub)
+    monkeypatch.setattr("nnunet_doselo.planning.plan.plan_dose", stub)
     return stub
 
 
