@@ -23,24 +23,24 @@ SHIFT, DILATE, ERODE, MISSING_PART, ISLAND = "shift", "dilate", "erode", "missin
 
 
 def shift(mask: np.ndarray, spacing_mm: Sequence[float], *, offset_mm: Vector) -> np.ndarray:
-    """Moved by (z, y, x) mm; a voxel belongs to the result if at least half of it is covered."""
+    """A mask (Z, Y, X) moved by (z, y, x) mm; a voxel belongs to the result if at least half of it is covered."""
     steps = [mm / spacing for mm, spacing in zip(offset_mm, spacing_mm, strict=True)]
     return ndimage.shift(mask.astype(np.float32), steps, order=1) >= 0.5
 
 
 def dilate(mask: np.ndarray, spacing_mm: Sequence[float], *, margin_mm: float) -> np.ndarray:
-    """With all voxels whose centre is at most `margin_mm` from the surface."""
+    """A mask (Z, Y, X) with all voxels whose centre is at most `margin_mm` from the surface."""
     return _depth_mm(~mask, spacing_mm) <= margin_mm
 
 
 def erode(mask: np.ndarray, spacing_mm: Sequence[float], *, margin_mm: float) -> np.ndarray:
-    """Without the voxels whose centre is at most `margin_mm` below the surface; the deepest ones stay in any case."""
+    """A mask (Z, Y, X) without the voxels whose centre is at most `margin_mm` below the surface; the deepest stay."""
     depth = _depth_mm(mask, spacing_mm)
     return mask & ((depth > margin_mm) | (depth == depth[mask].max()))
 
 
 def remove_part(mask: np.ndarray, spacing_mm: Sequence[float], *, towards: Vector, share: float) -> np.ndarray:
-    """Without that share of its voxels, the farthest in the direction (z, y, x); at least one voxel stays."""
+    """A mask (Z, Y, X) without a share of its voxels, the farthest in direction (z, y, x); at least one stays."""
     where = np.argwhere(mask)
     _, edges = _in_voxels(spacing_mm)
     nearest_first = np.argsort(sum(where[:, axis] * edges[axis] * towards[axis] for axis in range(3)), kind="stable")
@@ -53,7 +53,7 @@ def remove_part(mask: np.ndarray, spacing_mm: Sequence[float], *, towards: Vecto
 def add_island(
     mask: np.ndarray, spacing_mm: Sequence[float], *, centre: tuple[int, int, int], radius_mm: float
 ) -> np.ndarray:
-    """With a ball around a voxel (z, y, x), however small its radius."""
+    """A mask (Z, Y, X) with a ball around a voxel (z, y, x), however small its radius."""
     unit_mm, edges = _in_voxels(spacing_mm)
     axes = np.ogrid[tuple(slice(-c, n - c) for c, n in zip(centre, mask.shape, strict=True))]
     z, y, x = (axis * edge for axis, edge in zip(axes, edges, strict=True))
@@ -93,7 +93,10 @@ class ContourEdit:
     parameters: dict[str, Any]
 
     def apply(self, target: np.ndarray, region: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
-        """The edited target, cut off where `region` ends; the target as it is should nothing be left."""
+        """The edited target, cut off where `region` ends; the target as it is should nothing be left.
+
+        target, region and what is returned: boolean (Z, Y, X).
+        """
         edited = FUNCTIONS[self.kind](target, spacing_mm, **self.parameters) & region
         return edited if edited.any() else target
 
@@ -126,8 +129,9 @@ def draw_edits(
     spacing_mm: Sequence[float],
     stream: Callable[..., Generator],
 ) -> list[ContourEdit]:
-    """Draw edits of one target. Every kind comes once before one comes again, in an order drawn from `stream()`.
+    """Draw edits of a target. Every kind comes once before any comes again, in an order drawn from `stream()`.
 
+    target, region: boolean (Z, Y, X), see `draw_edit`.
     stream: `stream(k)` draws the k-th edit, counted from 1; so the first edits do not depend on how many there are.
     """
     order = stream().permutation(np.array(list(FUNCTIONS))).tolist()
@@ -139,8 +143,8 @@ def draw_edit(
 ) -> ContourEdit:
     """Draw the parameters of a kind. Margins are never below one voxel, or nothing would change.
 
-    An island lies in `region`, at least 20 mm from the target. Where there is no room for it, a part is missing
-    instead.
+    target, region: boolean (Z, Y, X). An island lies in `region`, at least 20 mm from the target. Where there is no
+    room for it, a part is missing instead.
     """
     if kind == SHIFT:
         length_mm = max(rng.uniform(*SHIFT_MM), *spacing_mm)

@@ -50,10 +50,13 @@ def edit_labels(
 
     A voxel whose prescribed dose stays keeps its label. One that loses its dose becomes background. One that gets
     another dose gets the lowest label of that dose in the map.
+
+    labels: (Z, Y, X). region: boolean (Z, Y, X), see `edit_region`. spacing_mm: (z, y, x).
     """
-    before = target_map(dataset, labels)
-    after = edit.apply_to_levels(before, region, spacing_mm)
-    edited = np.where(after == before, labels, 0).astype(labels.dtype)
-    for level in np.unique(after[(after != before) & (after > 0)]):
-        edited[(after != before) & (after == level)] = labels[before == level].min()
+    prescribed = target_map(dataset, labels)
+    prescribed_anew = edit.apply_to_levels(prescribed, region, spacing_mm)
+    changed = prescribed_anew != prescribed
+    edited = np.where(changed, 0, labels).astype(labels.dtype)
+    for level in np.unique(prescribed_anew[changed & (prescribed_anew > 0)]):
+        edited[changed & (prescribed_anew == level)] = labels[prescribed == level].min()
     return edited

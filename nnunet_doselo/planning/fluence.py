@@ -8,12 +8,11 @@ from scipy.ndimage import distance_transform_edt
 from scipy.optimize import minimize
 
 from .beam_geometry import project
-from .influence import Influence, Patient
+from .influence import Influence, PlannedPatient, side_by_side
 from .interface import Beams
 from .kernels import PencilBeam
 from .lattice import Lattice, bixels_that_hit
 from .objectives import Goals, goals_of
-from .threads import side_by_side
 
 ITERATIONS = 500
 MEMORY = 10
@@ -21,10 +20,10 @@ TOLERANCE = 1e-9
 """The solver stops when an iteration lowers the objective by less than this part of it."""
 RIDGE = 3e-4
 """Tikhonov: what a uniform fluence of 1 on all bixels costs, relative to a whole target that misses its dose by Rx."""
-MARGIN_MM = 6.0
+FIELD_MARGIN_MM = 6.0
 """Bixels are available this far beyond the target's outline, to make up for the penumbra."""
 NEAR_MM = 9.0
-COARSE_MM = 6.0
+FAR_STEP_MM = 6.0
 """Further than `NEAR_MM` from target and organs, the plan is made on a subset of voxels about this far apart."""
 
 
@@ -39,7 +38,7 @@ class Optimum:
 
 
 def optimise(
-    patient: Patient, target: np.ndarray, organs: np.ndarray, beams: Beams, *, iterations: int = ITERATIONS
+    patient: PlannedPatient, target: np.ndarray, organs: np.ndarray, beams: Beams, *, iterations: int = ITERATIONS
 ) -> Optimum:
     """Fluence that comes nearest to the goals of `objectives.goals_of`.
 
@@ -51,7 +50,7 @@ def optimise(
     """
     target_mm = patient.points_mm(np.nonzero(target))
     influence = Influence(patient, beams, _bixels(target_mm, beams), PencilBeam())
-    active = bixels_that_hit(influence.bixels, target_mm, beams.gantry_deg, MARGIN_MM)
+    active = bixels_that_hit(influence.bixels, target_mm, beams.gantry_deg, FIELD_MARGIN_MM)
     share = _share(patient.body, target, organs, patient.spacing_mm)
     goals = goals_of(target, organs, patient.spacing_mm, share)
     return _Problem(influence, goals, active, np.flatnonzero(share[patient.body])).solve(iterations)
@@ -59,14 +58,16 @@ def optimise(
 
 def _bixels(target_mm: np.ndarray, beams: Beams) -> Lattice:
     views = [project(target_mm, gantry) for gantry in beams.gantry_deg]
-    half_mm = [MARGIN_MM + max(float(np.abs(getattr(view, axis)).max()) for view in views) for axis in ("v_mm", "u_mm")]
+    half_mm = [
+        FIELD_MARGIN_MM + max(float(np.abs(getattr(view, axis)).max()) for view in views) for axis in ("v_mm", "u_mm")
+    ]
     return Lattice.covering(half_mm, beams.bixel_mm)
 
 
 def _share(body: np.ndarray, target: np.ndarray, organs: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     """How many voxels of the body each stands for: 1 in and near target and organs, a regular subset further away."""
     near = (distance_transform_edt(target == 0, sampling=spacing_mm) <= NEAR_MM) | (organs > 0)
-    steps = [max(1, round(COARSE_MM / s)) for s in spacing_mm]
+    steps = [max(1, round(FAR_STEP_MM / s)) for s in spacing_mm]
     far = np.zeros(body.shape)
     far[tuple(slice(None, None, step) for step in steps)] = np.prod(steps)
     return np.where(near, 1.0, far) * body
@@ -101,7 +102,7 @@ class _Problem:
 
     def solve(self, iterations: int) -> Optimum:
         bixels = int(self.active.sum())
-        found = minimize(
+        minimum = minimize(
             self.value_and_gradient,
             np.ones(bixels),
             jac=True,
@@ -110,5 +111,5 @@ class _Problem:
             options={"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": MEMORY, "ftol": TOLERANCE, "gtol": 0},
         )
         fluence = np.zeros(self.active.shape, np.float32)
-        fluence[self.active] = self.unit * found.x
-        return Optimum(self.influence, fluence, int(found.nit), bool(found.success))
+        fluence[self.active] = self.unit * minimum.x
+        return Optimum(self.influence, fluence, int(minimum.nit), bool(minimum.success))

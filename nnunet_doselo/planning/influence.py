@@ -1,8 +1,10 @@
 """From fluence to dose: penumbra and scatter of every bixel in every voxel of the body."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from scipy.ndimage import map_coordinates
@@ -12,22 +14,25 @@ from .beam_geometry import Projection, project, trace
 from .interface import Beams
 from .kernels import PencilBeam
 from .lattice import Blur, Lattice, interpolation_matrix
-from .threads import side_by_side
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 PENUMBRA_REACH_MM = 24.0
 SCATTER_REACH_MM = 150.0
 FINEST_STEP_MM = 2.0
 SCATTER_CELLS = 3
 """Nodes of the scatter are this many bixels apart."""
+THREADS = 2
 
 
 @dataclass(frozen=True)
-class Patient:
-    """What a beam meets.
+class PlannedPatient:
+    """A patient as the beams of one plan meet them.
 
     density: (Z, Y, X) relative to water, 0 outside the body.
     body: (Z, Y, X) boolean.
-    isocentre_mm: (z, y, x) from the centre of voxel 0.
+    spacing_mm, isocentre_mm: (z, y, x), the isocentre from the centre of voxel 0.
     """
 
     density: np.ndarray
@@ -36,7 +41,7 @@ class Patient:
     isocentre_mm: tuple[float, float, float]
 
     def points_mm(self, voxels: Sequence[np.ndarray]) -> np.ndarray:
-        """(N, 3), relative to the isocentre, of voxel indices as `np.nonzero` gives them."""
+        """(N, 3) in mm, relative to the isocentre, of voxel indices, three arrays (N,) as `np.nonzero` gives them."""
         columns = [i * s - c for i, s, c in zip(voxels, self.spacing_mm, self.isocentre_mm, strict=True)]
         return np.stack(columns, axis=1)
 
@@ -45,14 +50,14 @@ class Patient:
 class Influence:
     """The dose in the body of a fluence (beams, rows, columns) on the lattice `bixels`."""
 
-    patient: Patient
+    patient: PlannedPatient
     beams: Beams
     bixels: Lattice
     pencil: PencilBeam
 
     @cached_property
     def points_mm(self) -> np.ndarray:
-        """(N, 3), the body's voxels in the order of `np.nonzero`."""
+        """(N, 3) in mm, the body's voxels in the order of `np.nonzero`."""
         return self.patient.points_mm(np.nonzero(self.patient.body))
 
     @cached_property
@@ -78,29 +83,32 @@ class Influence:
         v_mm, u_mm = (
             np.clip(at, -half, half) for at, half in zip((seen.v_mm, seen.u_mm), self.bixels.half_mm, strict=True)
         )
-        own, field = fan.depth_mm(seen.v_mm, seen.u_mm, seen.t_mm), fan.depth_mm(v_mm, u_mm, seen.t_mm)
-        return np.stack([own, field]).astype(np.float32)
+        depth_mm, field_mm = fan.depth_mm(seen.v_mm, seen.u_mm, seen.t_mm), fan.depth_mm(v_mm, u_mm, seen.t_mm)
+        return np.stack([depth_mm, field_mm]).astype(np.float32)
 
     def matrices(self, chosen: np.ndarray) -> tuple[csr_matrix, csr_matrix]:
-        """Dose in the chosen voxels (indices into `points_mm`) from the nodes of each of the two `blurs`."""
+        """(n, beams * nodes) each: relative dose in chosen voxels, from the nodes of each of the two `blurs`.
+
+        chosen: (n,) indices into `points_mm`.
+        """
         points_mm, depths_mm = self.points_mm[chosen], self.depths_mm[..., chosen]
         views = [project(points_mm, gantry) for gantry in self.beams.gantry_deg]
-        both = [self._strengths(depth, seen) for depth, seen in zip(depths_mm, views, strict=True)]
+        strengths = [self._strengths(depth, seen) for depth, seen in zip(depths_mm, views, strict=True)]
         narrow, wide = (
-            interpolation_matrix(blur.nodes, views, [strengths[component] for strengths in both])
+            interpolation_matrix(blur.nodes, views, [of_beam[component] for of_beam in strengths])
             for component, blur in enumerate(self.blurs)
         )
         return narrow, wide
 
     def _strengths(self, depths_mm: np.ndarray, seen: Projection) -> tuple[np.ndarray, np.ndarray]:
         """What penumbra and scatter bring per unit of fluence: depth dose and inverse square."""
-        own_mm, field_mm = depths_mm
-        narrow = self.pencil.depth_dose(own_mm) * (1 - self.pencil.scattered_share(own_mm))
+        depth_mm, field_mm = depths_mm
+        narrow = self.pencil.depth_dose(depth_mm) * (1 - self.pencil.scattered_share(depth_mm))
         wide = self.pencil.depth_dose(field_mm) * self.pencil.scattered_share(field_mm)
         return narrow * seen.magnification**2, wide * seen.magnification**2
 
     def dose(self, fluence: np.ndarray) -> np.ndarray:
-        """Relative dose (Z, Y, X), 0 outside the body; each beam's share is added in turn."""
+        """Relative dose (Z, Y, X) of a fluence (beams, rows, columns), 0 outside the body; beams are added in turn."""
         maps = [blur.forward(fluence) for blur in self.blurs]
         total = np.zeros(len(self.points_mm))
         for beam, gantry in enumerate(self.beams.gantry_deg):
@@ -108,8 +116,17 @@ class Influence:
             for blur, nodes, strength in zip(
                 self.blurs, maps, self._strengths(self.depths_mm[beam], seen), strict=True
             ):
-                at = np.stack(blur.nodes.at(seen))
-                total += strength * map_coordinates(nodes[beam], at, order=1, mode="grid-constant", cval=0.0)
+                indices = np.stack(blur.nodes.at(seen))
+                total += strength * map_coordinates(nodes[beam], indices, order=1, mode="grid-constant", cval=0.0)
         volume = np.zeros(self.patient.body.shape)
         volume[self.patient.body] = total
         return volume
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Apply `work` to every item, two at a time; results come in order, and do not depend on who was first.
+
+    NumPy and SciPy let go of the interpreter while they calculate, so threads share the work.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(work, items))

@@ -31,12 +31,12 @@ class PencilBeam:
     scatter_mm: float = 80.0
 
     def depth_dose(self, depth_mm: np.ndarray) -> np.ndarray:
-        """Relative dose of an infinitely wide parallel beam; `depth_mm` in mm of water."""
+        """Relative dose of an infinitely wide parallel beam, of the shape of `depth_mm`: any shape, mm of water."""
         built_up = 1 - self.surface * np.exp(-depth_mm / self.build_up_mm)
         return built_up * np.exp(-depth_mm / self.attenuation_mm)
 
     def scattered_share(self, depth_mm: np.ndarray) -> np.ndarray:
-        """Share of that dose which comes by way of the wide component."""
+        """Share in [0, 1) of that dose which the wide component brings, of the shape of `depth_mm`: any, mm water."""
         return self.scatter * (1 - np.exp(-depth_mm / self.scatter_build_up_mm))
 
 

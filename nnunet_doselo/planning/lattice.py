@@ -62,19 +62,19 @@ class Blur:
         self._spread = Spread(length_mm, spacing_mm, coarse.shape, self.nodes.shape)
 
     def forward(self, fluence: np.ndarray) -> np.ndarray:
-        """(beams, rows, columns) of bixels to those of nodes."""
+        """Fluence (beams, rows, columns) of bixels to that of nodes, (beams, node rows, node columns)."""
         return self._spread.forward(self._rows @ fluence @ self._columns.T)
 
     def adjoint(self, nodes: np.ndarray) -> np.ndarray:
-        """(beams, rows, columns) of nodes to those of bixels."""
+        """What belongs to nodes, (beams, node rows, node columns), to bixels, (beams, rows, columns)."""
         return self._rows.T @ self._spread.adjoint(nodes) @ self._columns
 
 
 def _sharing(coarse: int, fine: int, cells: int) -> np.ndarray:
     """(coarse, fine): what each fine cell adds to the mean fluence of each coarse one; columns sum to 1 / cells."""
-    at = np.arange(fine) - (fine - 1) / 2
+    fine_middles = np.arange(fine) - (fine - 1) / 2
     middles = cells * (np.arange(coarse) - (coarse - 1) / 2)
-    return np.maximum(0, 1 - np.abs(at[None] - middles[:, None]) / cells) / cells
+    return np.maximum(0, 1 - np.abs(fine_middles[None] - middles[:, None]) / cells) / cells
 
 
 def interpolation_matrix(lattice: Lattice, views: Sequence[Projection], strengths: Sequence[np.ndarray]) -> csr_matrix:

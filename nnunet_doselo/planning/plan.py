@@ -1,4 +1,4 @@
-"""`plan`: from a contour to a dose, by either engine."""
+"""From a contour to a planned dose, by either engine."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,9 @@ from scipy.ndimage import center_of_mass
 
 from nnunet_doselo.common.errors import DoseloError
 
-from .checks import require_plannable
 from .fluence import ITERATIONS, Optimum, optimise
-from .influence import Patient
-from .interface import Beams, Plan
+from .influence import PlannedPatient
+from .interface import ENGINES, Beams, Plan
 from .pydosert import dose_of_fluence
 from .tissue import Body, find_body, relative_electron_density
 
@@ -55,7 +54,7 @@ def plan_dose(
     """
     if target_gy.dtype == bool:
         target_gy = PRESCRIPTION_GY * target_gy
-    require_plannable(ct_hu, target_gy, oars, spacing_mm, engine)
+    _require_plannable(ct_hu, target_gy, oars, spacing_mm, engine)
     beams = beams or Beams.equispaced()
     body = find_body(ct_hu, spacing_mm)
     inside_gy = _target_in_body(target_gy, body, allow_empty)
@@ -65,7 +64,7 @@ def plan_dose(
     if isocentre_mm is None:
         isocentre_mm = [float(i) * s for i, s in zip(center_of_mass(inside_gy > 0), spacing_mm, strict=True)]
     density = np.where(body.mask, relative_electron_density(ct_hu), 0)
-    patient = Patient(density, body.mask, _triple(spacing_mm), _triple(isocentre_mm))
+    patient = PlannedPatient(density, body.mask, _triple(spacing_mm), _triple(isocentre_mm))
     prescription_gy = float(inside_gy.max())
     organs = np.where(body.mask, oars, 0)
     optimum = optimise(patient, inside_gy / prescription_gy, organs, beams, iterations=iterations)
@@ -82,6 +81,37 @@ def plan_dose(
         converged=optimum.converged,
         notes=notes,
     )
+
+
+def _require_plannable(
+    ct_hu: np.ndarray, target_gy: np.ndarray, oars: np.ndarray, spacing_mm: Sequence[float], engine: str
+) -> None:
+    """Raise DoseloError if shapes, spacing, values or the engine's name cannot be used; says what and where."""
+    if engine not in ENGINES:
+        raise DoseloError(f"engine must be one of {', '.join(ENGINES)}; found {engine!r}")
+    if ct_hu.ndim != 3 or not ct_hu.shape == target_gy.shape == oars.shape:
+        raise DoseloError(
+            "CT, target and organs must be volumes (Z, Y, X) on one grid; "
+            f"found {ct_hu.shape}, {target_gy.shape} and {oars.shape}"
+        )
+    if len(spacing_mm) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing_mm):
+        raise DoseloError(f"spacing (z, y, x) must be three positive lengths in mm; found {tuple(spacing_mm)}")
+    _require_finite("CT", ct_hu)
+    _require_finite("target", target_gy)
+    if target_gy.min() < 0:
+        raise DoseloError(f"prescribed doses must be 0 or more; found {target_gy.min()} Gy")
+    if not np.issubdtype(oars.dtype, np.integer) or oars.min() < 0:
+        raise DoseloError(f"organs must be integer labels of 0 or more; found {oars.dtype}, least {oars.min()}")
+
+
+def _require_finite(name: str, volume: np.ndarray) -> None:
+    wrong = ~np.isfinite(volume)
+    if wrong.any():
+        where = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise DoseloError(
+            f"{name} must be finite; found {np.count_nonzero(wrong)} voxels that are not, the first at (z, y, x) = "
+            f"{where}; repair the image before planning"
+        )
 
 
 def _target_in_body(target_gy: np.ndarray, body: Body, allow_empty: bool) -> np.ndarray:

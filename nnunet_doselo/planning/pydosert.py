@@ -30,7 +30,7 @@ COPIES = 12
 PIXEL_MM = 1.0
 """Of PyDoseRT's fluence maps: its projection takes one pixel for one millimetre at the isocentre."""
 AIR_HU = -1000.0
-OWN_DEPTH_FRACTION = 1e-6
+DEPTH_FRACTION = 1e-6
 """Bixels above this share of their beam's maximum are given their own depth, not the central axis's."""
 
 
@@ -135,7 +135,7 @@ def _dose_on_cubes(
 
 
 def fluence_in_pixels(fluence: np.ndarray, bixel_mm: float, window_mm: float) -> np.ndarray:
-    """Maps (beams, rows, columns) on pixels of 1 mm, each the mean of the bixels in a square window around it.
+    """Maps (beams, rows, columns) to maps of pixels of 1 mm, each the mean of the bixels in a square window around it.
 
     The engine reads a map at the voxels' centres only; with windows as wide as a voxel no fluence is lost between
     them. The middle of the result is that of the maps, and a frame of zeros surrounds it.
@@ -184,5 +184,5 @@ def _engine(
         beam_template=sequence,
     )
     # by default 5 %: the dose would not be linear in the fluence
-    engine.PENCIL_FLUENCE_FRACTION = OWN_DEPTH_FRACTION
+    engine.PENCIL_FLUENCE_FRACTION = DEPTH_FRACTION
     return engine

@@ -26,7 +26,7 @@ class Body:
 
 
 def relative_electron_density(ct_hu: np.ndarray) -> np.ndarray:
-    """Density relative to water by piecewise linear interpolation of HU; constant beyond -1000 and 3000 HU."""
+    """Density relative to water, any shape, by piecewise linear interpolation of HU; constant beyond -1000 and 3000."""
     return np.interp(ct_hu, DENSITY_HU, DENSITY)
 
 
@@ -36,9 +36,11 @@ def find_body(ct_hu: np.ndarray, spacing_mm: Sequence[float]) -> Body:
     Thin parts are cut off, the largest connected piece is chosen, and what is connected with it within 15 mm grows
     back. Of this the body is all that lies between tissue along x and along y, as in `geometry.body_mask`; a couch
     closer than 15 mm stays as a rim. An empty mask where the scan holds nothing of that size.
+
+    ct_hu: (Z, Y, X) HU. spacing_mm: (z, y, x).
     """
     tissue = np.asarray(ct_hu) > TISSUE_HU
-    closed = np.stack([binary_fill_holes(one) for one in tissue])
+    closed = np.stack([binary_fill_holes(axial) for axial in tissue])
     # the scan ends inside the patient: beyond it, tissue goes on
     core = _along_axes(binary_erosion, closed, _steps(COUCH_MM, spacing_mm), border_value=1)
     pieces, number = label(core)

@@ -6,7 +6,7 @@ from closed_forms import square_share
 from scipy.optimize import brentq
 from scipy.special import iti0k0
 
-from nnunet_doselo.planning.influence import Influence, Patient
+from nnunet_doselo.planning.influence import Influence, PlannedPatient
 from nnunet_doselo.planning.interface import Beams
 from nnunet_doselo.planning.kernels import PencilBeam
 from nnunet_doselo.planning.lattice import Lattice
@@ -15,12 +15,12 @@ SIDE = 41
 MIDDLE = SIDE // 2
 
 
-def water(spacing_mm: float, air: int = 3) -> Patient:
+def water(spacing_mm: float, air: int = 3) -> PlannedPatient:
     """A cube of 41 voxels a side, the outer three air, the isocentre in its middle."""
     body = np.zeros((SIDE,) * 3, bool)
     body[air:-air, air:-air, air:-air] = True
     middle = MIDDLE * spacing_mm
-    return Patient(body.astype(float), body, (spacing_mm,) * 3, (middle,) * 3)
+    return PlannedPatient(body.astype(float), body, (spacing_mm,) * 3, (middle,) * 3)
 
 
 def open_field(

@@ -42,5 +42,5 @@ class StubPlanner:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> "StubPlanner":
         """In place of the real one, in this process only: plan with one process."""
-        monkeypatch.setattr("nnunet_doselo.planning.cohort_plans.plan", self)
+        monkeypatch.setattr("nnunet_doselo.planning.cohort_plans.plan_dose", self)
         return self
