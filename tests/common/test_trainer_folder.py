@@ -80,7 +80,11 @@ def test_a_folder_without_its_package_says_where_to_install(tmp_path: Path) -> N
     code = f"""
 import sys
 sys.path.insert(0, {str(TRAINER_FOLDER)!r})
-sys.modules["nnunet_doselo"] = None
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name == "nnunet_doselo":
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, NotInstalled())
 import nnunet_doselo_trainers
 hasattr(nnunet_doselo_trainers, "nnUNetTrainerDOSELO")
 """
