@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 # figures of a DVH as a narrow table calls them
 HEADINGS = {
     "volume_cc": "cc",
-    "mean_gy": "mean",
+    "dmean_gy": "mean",
     "d98_gy": "D98",
     "d95_gy": "D95",
     "d50_gy": "D50",
     "d2_gy": "D2",
-    "d0p1cc_gy": "D0.1cc",
+    "d0.1cc_gy": "D0.1cc",
 }
-COMPARED = ("mean_gy", "d95_gy", "d0p1cc_gy")
+COMPARED = ("dmean_gy", "d95_gy", "d0.1cc_gy")
 
 
 @clear_errors

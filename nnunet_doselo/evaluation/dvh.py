@@ -104,15 +104,19 @@ class DVH:
         return 1 - below / self.doses_gy.size
 
     def figures(self) -> dict[str, float]:
-        """What tables list of a structure, units in the names."""
+        """What tables list of a structure; these are the names of such figures in all files, units included.
+
+        >>> DVH(np.array([1.0, 2.0, 3.0]), 0.1).figures()["d0.1cc_gy"]
+        3.0
+        """
         return {
             "volume_cc": self.volume_cc,
-            "mean_gy": self.mean_gy,
+            "dmean_gy": self.mean_gy,
             "d98_gy": self.dose_at_volume(0.98),
             "d95_gy": self.dose_at_volume(0.95),
             "d50_gy": self.dose_at_volume(0.50),
             "d2_gy": self.dose_at_volume(0.02),
-            "d0p1cc_gy": self.dose_at_volume_cc(0.1),
+            "d0.1cc_gy": self.dose_at_volume_cc(0.1),
         }
 
 

@@ -42,18 +42,15 @@ class StructureFigures:
 
 
 def dvh_figures(dvh: DVH, prescription_gy: float) -> dict[str, float]:
-    """prescription_gy: of the target, or Rx for an organ."""
+    """The doses of `DVH.figures`, and the shares of the volume that get 50, 95 and 107 % of the prescription.
+
+    prescription_gy: of the target, or Rx for an organ.
+    """
+    doses_gy = {name: value for name, value in dvh.figures().items() if name in FIGURES}
     shares = {
         f"v{percent}_percent": 100 * dvh.volume_at_dose(percent / 100 * prescription_gy) for percent in V_PERCENTS
     }
-    return {
-        "dmean_gy": dvh.mean_gy,
-        "d98_gy": dvh.dose_at_volume(0.98),
-        "d95_gy": dvh.dose_at_volume(0.95),
-        "d50_gy": dvh.dose_at_volume(0.50),
-        "d2_gy": dvh.dose_at_volume(0.02),
-        "d0.1cc_gy": dvh.dose_at_volume_cc(0.1),
-    } | shares
+    return doses_gy | shares
 
 
 def target_figures(

@@ -82,8 +82,8 @@ def test_a_table_of_the_dvhs(files: ContourFiles) -> None:
     both, _ = compared(files, "dvh.csv")
     assert both.dvh
     found = table(both.dvh)
-    assert found["GTV", "Dose of reference.nii.gz"]["mean_gy"] == "60.0000"
-    assert found["GTV", "Dose of contour.nii.gz"]["mean_gy"] == "45.0000"
+    assert found["GTV", "Dose of reference.nii.gz"]["dmean_gy"] == "60.0000"
+    assert found["GTV", "Dose of contour.nii.gz"]["dmean_gy"] == "45.0000"
     assert found["GTV", "Dose of contour.nii.gz"]["volume_cc"] == "1.7280"
     assert len(found) == 2 * 4
 
