@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,6 +27,11 @@ class Patient:
         """(z, y, x)."""
         return self.grid.spacing_zyx
 
+    @cached_property
+    def body(self) -> np.ndarray:
+        """`geometry.body_mask` of the CT, (Z, Y, X)."""
+        return body_mask(self.ct_hu)
+
 
 def load_patient(dataset: ExtendedDataset, case: str, split: str = "Tr") -> Patient:
     """Read CT, organs, labels and, where there is one, the reference dose.
@@ -42,12 +48,12 @@ def load_patient(dataset: ExtendedDataset, case: str, split: str = "Tr") -> Pati
     return Patient(case, grid, ct_hu, oars, labels, dose_gy)
 
 
-def dose_counts(ct_hu: np.ndarray, dose_gy: np.ndarray | None = None) -> np.ndarray:
+def dose_counts(body: np.ndarray, dose_gy: np.ndarray | None = None) -> np.ndarray:
     """Where predictors are taught, and so where their doses count: the body, and wherever dose was planned.
 
-    ct_hu, dose_gy: (..., Y, X), HU and Gy. Returns a boolean mask of the same shape; the body alone without a dose.
+    body: (Z, Y, X) or one slice (Y, X), boolean. dose_gy: of the same shape, Gy. Returns such a mask; the body alone
+    without a dose.
     """
-    body = body_mask(ct_hu)
     return body if dose_gy is None else body | (dose_gy > 0)
 
 

@@ -36,7 +36,8 @@ def picture_of(
         under_test = np.logical_or.reduce([np.isin(evaluated_labels, values[name]) for name in targets])
         targets = {"Reference": np.logical_or.reduce(list(targets.values())), "Predicted": under_test}
     y_mm, x_mm = patient.spacing_mm[1:]
-    counts = dose_counts(patient.ct_hu[z], None if patient.dose_gy is None else patient.dose_gy[z])
+    body = patient.body[z]
+    counts = dose_counts(body, None if patient.dose_gy is None else patient.dose_gy[z])
     dose_comparison(
         path,
         patient.ct_hu[z],
@@ -45,6 +46,7 @@ def picture_of(
         np.where(counts, evaluated_gy[z], 0),
         guidance.prescription_gy,
         (y_mm, x_mm),
+        body=body,
         title=f"{patient.name}, slice {z}",
         reference_title=reference_title,
         evaluated_title=evaluated_title,

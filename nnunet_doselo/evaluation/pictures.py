@@ -52,6 +52,7 @@ def dose_comparison(
     prescription_gy: float,
     spacing_yx: tuple[float, float],
     *,
+    body: np.ndarray | None = None,
     title: str = "",
     reference_title: str = "Reference dose",
     evaluated_title: str = "Evaluated dose",
@@ -64,6 +65,7 @@ def dose_comparison(
         evaluated_gy,
         prescription_gy,
         spacing_yx,
+        body=body,
         title=title,
         reference_title=reference_title,
         evaluated_title=evaluated_title,
@@ -81,6 +83,7 @@ def comparison_figure(
     prescription_gy: float,
     spacing_yx: tuple[float, float],
     *,
+    body: np.ndarray | None = None,
     title: str = "",
     reference_title: str = "Reference dose",
     evaluated_title: str = "Evaluated dose",
@@ -95,6 +98,7 @@ def comparison_figure(
     ct_hu, reference_gy, evaluated_gy: (Y, X), HU and Gy, and every mask in `contours` on the same pixels.
     prescription_gy: Rx; both doses share a scale from 0 to 1.1 Rx and are transparent below 5 % of it.
     spacing_yx: mm.
+    body: (Y, X) mask; None finds it, see `geometry.body_mask`.
     title, reference_title, evaluated_title: say where the evaluated dose comes from.
 
     Raises
@@ -108,18 +112,19 @@ def comparison_figure(
             "a picture needs one slice (Y, X) and a positive prescription, "
             f"found shape {np.shape(ct_hu)} and {prescription_gy} Gy"
         )
+    body = body_mask(ct_hu) if body is None else body
     figure = Figure(figsize=FIGURE_INCHES, facecolor="white")
     top = 0.87 if title else 0.93
     grid = figure.add_gridspec(1, 4, left=0.005, right=0.995, bottom=0.2, top=top, wspace=0.03)
     panels = [figure.add_subplot(grid[0, column]) for column in range(4)]
     for axes, name in zip(panels, ("CT", reference_title, evaluated_title, "Evaluated − reference"), strict=True):
-        _draw_ct(axes, ct_hu, spacing_yx)
+        _draw_ct(axes, ct_hu, body, spacing_yx)
         axes.set_title(name, fontsize=9, pad=4)
     _draw_contours(panels[0], contours)
     _legend(panels[0], contours)
     for axes, dose_gy in zip(panels[1:3], (reference_gy, evaluated_gy), strict=True):
         wash = _draw_dose(axes, dose_gy, prescription_gy)
-    difference = _draw_difference(panels[3], np.subtract(evaluated_gy, reference_gy), body_mask(ct_hu))
+    difference = _draw_difference(panels[3], np.subtract(evaluated_gy, reference_gy), body)
     for axes in panels[1:]:
         _draw_contours(axes, Contours(contours.targets))
     _colour_bar(figure, wash, panels[1:3], "Dose [Gy]")
@@ -128,7 +133,7 @@ def comparison_figure(
     return figure
 
 
-def _draw_ct(axes: Axes, ct_hu: np.ndarray, spacing_yx: tuple[float, float]) -> None:
+def _draw_ct(axes: Axes, ct_hu: np.ndarray, body: np.ndarray, spacing_yx: tuple[float, float]) -> None:
     low, high = WINDOW_HU
     axes.imshow(ct_hu, cmap="gray", vmin=low, vmax=high, interpolation="bilinear", origin="upper")
     axes.set_aspect(spacing_yx[0] / spacing_yx[1])
@@ -137,7 +142,7 @@ def _draw_ct(axes: Axes, ct_hu: np.ndarray, spacing_yx: tuple[float, float]) -> 
     axes.set_yticks([])
     for side, x in (("R", 0.03), ("L", 0.97)):
         axes.text(x, 0.5, side, color="white", fontsize=7, ha="center", va="center", transform=axes.transAxes)
-    _show(axes, body_mask(ct_hu), spacing_yx)
+    _show(axes, body, spacing_yx)
 
 
 def _show(axes: Axes, body: np.ndarray, spacing_yx: tuple[float, float]) -> None:

@@ -44,4 +44,4 @@ def planned_dose(patient: Patient) -> np.ndarray:
 
 def dose_where_it_counts(patient: Patient, dose_gy: np.ndarray) -> np.ndarray:
     """A dose (Z, Y, X) with 0 wherever no predictor was taught, see `patient.dose_counts`."""
-    return dose_gy * dose_counts(patient.ct_hu, patient.dose_gy)
+    return dose_gy * dose_counts(patient.body, patient.dose_gy)

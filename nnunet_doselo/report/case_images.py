@@ -82,7 +82,8 @@ def load_images(case: str, files: Mapping[str, Mapping[str, Any]]) -> CaseImages
     reader = _Reader(case, grid)
     labels = reader.require(first, "reference_labels")
     ct_hu, oars = reader.get(first, "ct"), reader.get(first, "oars")
-    counts = np.ones(labels.shape, bool) if ct_hu is None else dose_counts(ct_hu, reference_gy)
+    body = reference_gy > 0 if ct_hu is None else body_mask(ct_hu)
+    counts = np.ones(labels.shape, bool) if ct_hu is None else dose_counts(body, reference_gy)
     evaluated = {}
     for name, own in files.items():
         contour, dose_gy = reader.get(own, "evaluated_labels"), reader.get(own, "evaluated_dose")
@@ -92,7 +93,7 @@ def load_images(case: str, files: Mapping[str, Mapping[str, Any]]) -> CaseImages
         case,
         grid.spacing_zyx,
         _backgrounds(case, ct_hu, reader.get({"image": next(iter(first.get("images") or []), None)}, "image")),
-        body_mask(ct_hu) if ct_hu is not None else reference_gy > 0,
+        body,
         np.zeros_like(labels) if oars is None else oars,
         Contoured(labels, np.where(counts, reference_gy, 0)),
         evaluated,

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.geometry import CC_PER_MM3, body_mask
+from nnunet_doselo.dataset.geometry import CC_PER_MM3
 from nnunet_doselo.dataset.patient import Patient, label_values
 from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
 from nnunet_doselo.evaluation.clinical_goals import Goal, ScorecardRow, scorecard
@@ -46,13 +46,9 @@ class Evaluated:
         return float(np.prod(self.patient.spacing_mm))
 
     @cached_property
-    def body(self) -> np.ndarray:
-        return body_mask(self.patient.ct_hu)
-
-    @cached_property
     def in_body_gy(self) -> tuple[np.ndarray, np.ndarray]:
         """Reference and evaluated dose, 0 outside the body."""
-        return self.reference_gy * self.body, self.evaluated_gy * self.body
+        return self.reference_gy * self.patient.body, self.evaluated_gy * self.patient.body
 
     @cached_property
     def structures(self) -> list[Structure]:
@@ -83,7 +79,7 @@ class Evaluated:
 def dose_scores(found: Evaluated, *, predicted: bool) -> Scores:
     """RMAE, OpenKBP's two scores, and of predicted doses what they differ from the planned one by."""
     reference_gy, evaluated_gy = found.in_body_gy
-    case, body = found.patient.name, found.body
+    case, body = found.patient.name, found.patient.body
     structures = structure_doses(case, found.structures, found.reference_gy, found.evaluated_gy, found.voxel_mm3)
     scores = {
         "rmae": rmae(found.reference_gy, found.evaluated_gy, body, found.dataset.guidance.prescription_gy),

@@ -167,5 +167,5 @@ def dose_error_gy(patient: Patient, evaluated_gy: np.ndarray) -> float:
     ------
     DoseloError: the patient has no planned dose, or shapes differ.
     """
-    planned_gy, counts = planned_dose(patient), dose_counts(patient.ct_hu, patient.dose_gy)
+    planned_gy, counts = planned_dose(patient), dose_counts(patient.body, patient.dose_gy)
     return dose_score(planned_gy * counts, evaluated_gy * counts, counts)

@@ -79,7 +79,7 @@ def _compare(
     """All edits of one patient."""
     planned_gy, _ = read_array(folders.dose_file(REFERENCE, patient.name))
     predicted_gy = predict_patient(predictor, dataset, patient, device=device)
-    body = dose_counts(patient.ct_hu, planned_gy)
+    body = dose_counts(patient.body, planned_gy)
     rows = []
     for one in edited:
         labels, _ = read_array(folders.labels_file(one.number, one.case))

@@ -63,7 +63,7 @@ def _columns(predictor: FrozenPredictor, dataset: ExtendedDataset, case: str) ->
     patient = load_patient(dataset, case)
     planned_gy = planned_dose(patient)
     predicted_gy = predict_patient(predictor, dataset, patient)
-    counts = dose_counts(patient.ct_hu, planned_gy)
+    counts = dose_counts(patient.body, planned_gy)
     return Columns(_some(predicted_gy), _some(planned_gy), _some(counts), patient.spacing_mm[0])
 
 

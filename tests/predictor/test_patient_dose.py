@@ -20,8 +20,9 @@ def patient(dose_gy: np.ndarray | None) -> Patient:
 def test_dose_counts_in_the_body_and_where_it_was_planned() -> None:
     planned_gy = np.zeros(phantoms.SHAPE, np.float32)
     planned_gy[:, 0, 0] = 5
-    np.testing.assert_array_equal(dose_counts(phantoms.head_ct()), HEAD)
-    np.testing.assert_array_equal(dose_counts(phantoms.head_ct(), planned_gy), HEAD | (planned_gy > 0))
+    np.testing.assert_array_equal(patient(None).body, HEAD)
+    np.testing.assert_array_equal(dose_counts(HEAD), HEAD)
+    np.testing.assert_array_equal(dose_counts(HEAD, planned_gy), HEAD | (planned_gy > 0))
     np.testing.assert_array_equal(dose_where_it_counts(patient(None), np.full(HEAD.shape, 7.0)), 7.0 * HEAD)
 
 

@@ -9,9 +9,12 @@ import phantoms
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset import patient
 from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.geometry import body_mask
 from nnunet_doselo.dataset.images import write_array
 from nnunet_doselo.dataset.patient import load_patient
+from nnunet_doselo.evaluation import pictures
 from nnunet_doselo.evaluation.clinical_goals import parse_goals
 from nnunet_doselo.evaluation.evaluation_file import CaseResult
 from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
@@ -51,10 +54,11 @@ class Files:
         self.write(self.work / "doses" / f"{CASE}.nii.gz", evaluated_gy.astype(np.float32))
         return self.again(gamma)
 
-    def again(self, gamma: GammaCriterion | None = None) -> CaseResult:
+    def again(self, gamma: GammaCriterion | None = None, picture: Path | None = None) -> CaseResult:
         pair = DosePair(DoseFolder(self.work / "reference", ".nii.gz"), DoseFolder(self.work / "doses", ".nii.gz"))
         predictions = self.work / "predictions"
-        task = CaseTask(self.dataset, "Ts", CASE, predictions, pair, False, GOALS, gamma or GammaCriterion())
+        criterion = gamma or GammaCriterion()
+        task = CaseTask(self.dataset, "Ts", CASE, predictions, pair, False, GOALS, criterion, picture)
         return evaluate_case(task)
 
     @staticmethod
@@ -155,6 +159,18 @@ def test_a_target_of_one_voxel(files: Files) -> None:
     assert found.score("target_hd_mm") == pytest.approx(3)
     assert found.structures["GTV"].reference["d98_gy"] == 60
     assert found.structures["GTV"].evaluated["dmean_gy"] == 0
+
+
+def test_a_case_that_is_scored_and_drawn_looks_for_its_body_once(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.evaluate(CUBE, CUBE, 60.0 * CUBE, 60.0 * CUBE)
+    shapes = []
+    for module in (patient, pictures):
+        monkeypatch.setattr(module, "body_mask", lambda ct_hu: [shapes.append(ct_hu.shape), body_mask(ct_hu)][1])
+    files.again(picture=tmp_path / "case.png")
+    assert (tmp_path / "case.png").exists()
+    assert shapes == [phantoms.SHAPE]
 
 
 @pytest.mark.parametrize("kind", ["oars", "labels", "reference", "doses", "predictions"])
