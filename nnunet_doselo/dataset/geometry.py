@@ -17,7 +17,14 @@ GRID_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Grid:
-    """Where voxels lie, in (x, y, z) order: size, spacing (mm), origin (mm), direction (row-major 3 x 3)."""
+    """Where voxels lie, in (x, y, z) order: size, spacing (mm), origin (mm), direction (row-major 3 x 3).
+
+    >>> from nnunet_doselo import Grid
+    >>> upright = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    >>> grid = Grid(size=(32, 24, 16), spacing=(1.0, 1.0, 3.0), origin=(0.0, 0.0, 0.0), direction=upright)
+    >>> grid.spacing_zyx, grid.is_axial
+    ((3.0, 1.0, 1.0), True)
+    """
 
     size: tuple[int, ...]
     spacing: tuple[float, ...]

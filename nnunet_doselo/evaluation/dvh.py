@@ -22,6 +22,13 @@ ROUNDING = 1e-12
 class DVH:
     """doses_gy: (n,) float64, one a voxel, ascending, read-only. voxel_cc: volume of a voxel.
 
+    >>> import numpy as np
+    >>> from nnunet_doselo import DVH
+    >>> dose_gy = np.arange(1.0, 101.0).reshape(4, 5, 5)  # 1 to 100 Gy in a hundred voxels
+    >>> dvh = DVH.from_dose(dose_gy, np.ones(dose_gy.shape, bool), voxel_cc=0.01)
+    >>> dvh.mean_gy, dvh.dose_at_volume(0.95), dvh.dose_at_volume_cc(0.1), dvh.volume_at_dose(51.0)
+    (50.5, 6.0, 91.0, 0.5)
+
     Every reader is NaN for a structure without voxels.
     """
 

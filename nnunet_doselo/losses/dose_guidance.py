@@ -24,7 +24,18 @@ MOST_PARTS = 8
 
 
 def dose_segmentation_loss(reference_gy: Image, evaluated_gy: Image, prescription_gy: float) -> Float[Tensor, ""]:
-    """Mean over voxels of ((reference - evaluated) / Rx)^2 (eq. 1, in units that mean the same for every Rx)."""
+    """Mean over voxels of ((reference - evaluated) / Rx)^2 (eq. 1, in units that mean the same for every Rx).
+
+    >>> import torch
+    >>> from nnunet_doselo import dose_segmentation_loss
+    >>> reference_gy = torch.full((1, 1, 2, 2), 60.0)
+    >>> evaluated_gy = torch.tensor([[[[60.0, 60.0], [60.0, 54.0]]]])  # 10 % too little in one of four voxels
+    >>> loss = dose_segmentation_loss(reference_gy, evaluated_gy, prescription_gy=60.0)
+    >>> round(loss.item(), 6)
+    0.0025
+
+    reference_gy, evaluated_gy: (B, 1, *S), Gy. The gradient runs to whatever made either of them.
+    """
     return ((reference_gy - evaluated_gy) / prescription_gy).square().mean()
 
 

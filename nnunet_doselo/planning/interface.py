@@ -16,6 +16,10 @@ ENGINES = ("fluence", "pydosert")
 class Beams:
     """Coplanar photon beams and the lattice their bixels lie on.
 
+    >>> from nnunet_doselo import Beams
+    >>> Beams.equispaced(4, bixel_mm=6.0)
+    Beams(gantry_deg=(0.0, 90.0, 180.0, 270.0), bixel_mm=6.0)
+
     gantry_deg: IEC 61217, of a patient who lies head first supine: 0 comes from anterior (low y), 90 from the
         patient's left (high x).
     bixel_mm: edge of a bixel in the plane of the isocentre. One bixel is centred on the isocentre; the lattice goes

@@ -34,6 +34,19 @@ def plan_dose(
 ) -> Plan:
     """Plan coplanar photon beams on a target and normalise to D50 of its highest level.
 
+    >>> import numpy as np
+    >>> from nnunet_doselo import Beams, plan_dose
+    >>> ct_hu = np.full((16, 24, 24), -1000)
+    >>> ct_hu[2:-2, 3:-3, 3:-3] = 0  # water in air
+    >>> target = np.zeros(ct_hu.shape, bool)
+    >>> target[6:10, 10:14, 10:14] = True
+    >>> no_organs = np.zeros(ct_hu.shape, int)
+    >>> plan = plan_dose(ct_hu, target, no_organs, (4.0, 4.0, 4.0), beams=Beams.equispaced(4, bixel_mm=8.0))
+    >>> plan.dose_gy.shape, round(float(np.median(plan.dose_gy[target])))
+    ((16, 24, 24), 60)
+    >>> bool(plan.dose_gy[target].min() > 1.5 * plan.dose_gy[~target].mean())
+    True
+
     Parameters
     ----------
     ct_hu: (Z, Y, X) HU; axial slices, y to posterior, x to the patient's left. Couch and frame are left out.

@@ -88,15 +88,20 @@ def save_predictor(network: DosePredictor, card: PredictorCard, path: Path) -> P
     return path
 
 
-def load_predictor(path: Path, device: torch.device | str = "cpu") -> FrozenPredictor:
+def load_predictor(path: Path | str, device: torch.device | str = "cpu") -> FrozenPredictor:
     """Load the TorchScript artifact.
+
+    >>> from nnunet_doselo import load_predictor
+    >>> predictor = load_predictor("dose_predictor.ts")
+    >>> predictor.card.axes, predictor.card.spacing_mm, predictor.card.target_gy
+    ('axial 2d', (3.0, 3.0), {'GTV': 60.0})
 
     Raises
     ------
     DoseloError: the file is missing, unreadable, or carries no card of this format; there is no such device.
     """
     _require_device(device)
-    extra = {_CARD: ""}
+    path, extra = Path(path), {_CARD: ""}
     try:
         with _without_deprecation():
             module = torch.jit.load(str(path), map_location=device, _extra_files=extra)

@@ -1,11 +1,5 @@
 """Dose of any contour, in seconds: CT, organs and contour through a dose predictor, from Python.
 
-    from nnunet_doselo.predictor.contour_dose import anatomy_from_files, predict_dose
-    from nnunet_doselo.predictor.artifact import load_predictor
-
-    anatomy = anatomy_from_files("CT.nii.gz", "OARS.nii.gz")
-    dose_gy = predict_dose(load_predictor(Path("dose_predictor.ts")), anatomy, contour)
-
 It is the dose that a predictor expects, not a plan, and good for comparing contours: never treat on it.
 """
 
@@ -31,6 +25,14 @@ LabelValues = Mapping[str, Sequence[int]]
 @dataclass(frozen=True, eq=False)
 class Anatomy:
     """What stays the same while a contour is edited: (Z, Y, X) CT in HU and organ labels, axial slices, one grid.
+
+    >>> import numpy as np
+    >>> from nnunet_doselo import Anatomy, Grid
+    >>> upright = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    >>> grid = Grid(size=(32, 24, 16), spacing=(1.0, 1.0, 3.0), origin=(0.0, 0.0, 0.0), direction=upright)
+    >>> ct_hu, oars = np.full((16, 24, 32), -1000), np.zeros((16, 24, 32), np.uint8)
+    >>> round(Anatomy(ct_hu, oars, grid).voxel_cc, 6)
+    0.003
 
     Raises DoseloError if the shapes differ from the grid's, slices are not axial, or the CT is not in HU.
     """
@@ -58,6 +60,11 @@ class Anatomy:
 
 def anatomy_from_files(ct: Path | str, oars: Path | str) -> Anatomy:
     """Read CT and organs.
+
+    >>> from nnunet_doselo import anatomy_from_files
+    >>> anatomy = anatomy_from_files("CT.nii.gz", "OARS.nii.gz")
+    >>> anatomy.ct_hu.shape, anatomy.grid.spacing_zyx
+    ((16, 32, 32), (3.0, 3.0, 3.0))
 
     Raises
     ------
@@ -87,6 +94,18 @@ def predict_dose(
     device: torch.device | str = "cpu",
 ) -> np.ndarray:
     """Predicted dose of one contour.
+
+    >>> import numpy as np
+    >>> from nnunet_doselo import anatomy_from_files, load_predictor, predict_dose
+    >>> predictor = load_predictor("dose_predictor.ts")
+    >>> anatomy = anatomy_from_files("CT.nii.gz", "OARS.nii.gz")
+    >>> contour = np.zeros(anatomy.ct_hu.shape, np.uint8)
+    >>> contour[6:10, 13:19, 13:19] = 1
+    >>> dose_gy = predict_dose(predictor, anatomy, contour)
+    >>> dose_gy.shape, str(dose_gy.dtype)
+    ((16, 32, 32), 'float32')
+    >>> bool(dose_gy[contour == 1].mean() > 10 * dose_gy[contour == 0].mean())
+    True
 
     Parameters
     ----------

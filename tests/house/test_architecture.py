@@ -9,25 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
-from pathlib import Path
 
 import pytest
+from source_tree import CONVERSION, CORE, FOLDERS, MODULES, ROOT, TRAINING, below, parsed
 
-ROOT = Path(__file__).resolve().parents[2]
-CORE = "nnunet_doselo"
-CONVERSION, TRAINING = f"{CORE}.dataset_conversion", f"{CORE}.predictor_training"
-FOLDERS = {"nnunet_doselo": CORE, "dataset_conversion": CONVERSION, "predictor_training": TRAINING}
 LOOSE = {
     "nnunet_doselo": {"__init__.py", "_search_guard.py", "doctor.py", "py.typed"},
     "dataset_conversion": {"__init__.py", "channels.py", "openkbp.py", "verify.py"},
     "predictor_training": {"__init__.py"},
 }
-MODULES = {
-    ".".join([package, *path.relative_to(ROOT / folder).with_suffix("").parts]).removesuffix(".__init__"): path
-    for folder, package in FOLDERS.items()
-    for path in (ROOT / folder).rglob("*.py")
-}
-
 # each room of the core, in the order in which data flow, and the rooms that it may import
 ROOMS: dict[str, set[str]] = {
     "common": set(),
@@ -76,7 +66,7 @@ def imports(module: str, *, relative: bool = True) -> frozenset[str]:
 def _imports(module: str, relative: bool) -> Iterator[str]:
     path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (relative or not node.level):
@@ -94,13 +84,6 @@ def reachable(module: str) -> set[str]:
         seen |= new
         to_do += [name for name in new if name in MODULES]
     return seen
-
-
-def below(package: str) -> list[str]:
-    """A package's modules; a rule about a package that has none would hold whatever is written."""
-    modules = [name for name in MODULES if f"{name}.".startswith(f"{package}.")]
-    assert modules, f"no module is named {package}: the rule about it looks at nothing"
-    return modules
 
 
 def named(names: Iterable[str], *packages: str) -> set[str]:
@@ -202,8 +185,8 @@ def test_only_the_trainer_subclasses_nnunets_trainer() -> None:
     """The paper's pair and the speed trainers build on it, with another training around it."""
     bases = {
         (name, ast.unparse(base).rpartition(".")[2])
-        for name, path in MODULES.items()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for name in MODULES
+        for node in ast.walk(parsed(name))
         if isinstance(node, ast.ClassDef)
         for base in node.bases
     }
