@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 
 Scheme = Literal["counter", "hash"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import CONTEXT_KINDS
 from nnunet_doselo.dataset.geometry import Grid

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 
 from .engine import run_jobs, running_in

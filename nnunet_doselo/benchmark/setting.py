@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
 from nnunet_doselo.planning.interface import ENGINES

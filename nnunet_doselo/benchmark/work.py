@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.planning.cohort_plans import PlanTask, plan_case

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..common.json_files import numbers, read_json, to_bytes
+from ..common.files import numbers, read_json, to_bytes
 from .evaluation_file import EvaluatedDataset, Evaluation
 from .metrics import Metric
 from .paired_tests import Interval, PairedComparison

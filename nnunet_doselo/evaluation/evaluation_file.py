@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..common.json_files import numbers, read_json, to_bytes
+from ..common.files import numbers, read_json, to_bytes
 from .clinical_goals import ScorecardRow
 from .islands import Island, island_rows
 from .scores_file import CaseScores, replace_files, report_files

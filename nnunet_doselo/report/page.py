@@ -12,7 +12,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.common.json_files import plain, to_bytes
+from nnunet_doselo.common.files import plain, to_bytes
 from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
 from nnunet_doselo.evaluation.scores_file import replace_files
 from nnunet_doselo.evaluation.structure_metrics import FIGURES

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.common.json_files import read_json
+from nnunet_doselo.common.files import read_json
 from nnunet_doselo.evaluation.comparison import Comparison
 from nnunet_doselo.evaluation.comparison_file import read_comparison
 from nnunet_doselo.evaluation.evaluation_file import CaseResult, Evaluation, read_evaluation

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_doselo.common.json_files import plain
+from nnunet_doselo.common.files import plain
 from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
 
 from .case_images import CaseImages

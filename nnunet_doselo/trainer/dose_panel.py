@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 
 SIZE_INCHES = (30, 18)
 """As wide as nnU-Net's picture, as high as each of its panels."""

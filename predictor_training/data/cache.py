@@ -16,7 +16,7 @@ import blosc2
 import numpy as np
 import SimpleITK as sitk
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.common.parallel import map_cases

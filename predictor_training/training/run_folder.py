@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.dataset.case_names import patient_of

@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.versions import versions
 from nnunet_doselo.predictor.artifact import FILE_NAME, FILE_NAME_3D, load_predictor, save_predictor

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.common.atomic import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
 
 EXPORTED_FILE = "exported.json"
