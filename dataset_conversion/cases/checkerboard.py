@@ -1,6 +1,5 @@
 """A picture of two images in turn, tile by tile: where they are aligned, skull, skin and ventricles run on."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import png_bytes, replace_files
 
 WIDTH_INCHES, TITLE_INCHES, GAP_INCHES, DPI = 16.0, 0.8, 0.12, 100
 TILE_MM, SURROUND_MM = 18.0, 20.0
@@ -43,10 +42,7 @@ def save_checkerboard(
     """
     if fixed.shape != moving.shape or fixed.ndim != 3:
         raise DoseloError(f"a checkerboard needs two volumes on one grid, found {fixed.shape} and {moving.shape}")
-    content = io.BytesIO()
-    _figure(fixed, moving, spacing_mm, title).savefig(content, format="png", dpi=DPI)
-    with all_or_nothing(png) as partial:
-        partial.write_bytes(content.getvalue())
+    replace_files({png: png_bytes(_figure(fixed, moving, spacing_mm, title), dpi=DPI)})
 
 
 def tiles(shape: tuple[int, int], spacing_mm: tuple[float, float]) -> np.ndarray:

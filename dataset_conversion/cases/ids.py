@@ -6,7 +6,6 @@ The table is as secret as the patients' files: it lies outside the dataset, read
 import csv
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Iterable
@@ -14,12 +13,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import OWNER_ONLY_FILE, all_or_nothing, csv_bytes
 
 Scheme = Literal["counter", "hash"]
 Split = Literal["Tr", "Ts"]
-OWNER_ONLY_FILE, OWNER_ONLY_FOLDER = 0o600, 0o700
+OWNER_ONLY_FOLDER = 0o700
 HASH_DIGITS = 10
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 """Names of folders need not be UTF-8."""
@@ -98,12 +97,9 @@ class CaseIds:
         if self.scheme == "hash":
             _write_secret(self._salt_file, self._salt.hex() + "\n")
         rows = sorted(self.rows.values(), key=lambda row: row.case)
-        with all_or_nothing(self.key_file) as partial:
-            partial.touch(mode=OWNER_ONLY_FILE)
-            with partial.open("w", newline="", **TEXT) as file:
-                table = csv.DictWriter(file, _columns())
-                table.writeheader()
-                table.writerows(asdict(row) for row in rows)
+        cells = ([*asdict(row).values()] for row in rows)
+        with all_or_nothing(self.key_file, mode=OWNER_ONLY_FILE) as partial:
+            partial.write_bytes(csv_bytes(_columns(), cells))
 
     @property
     def _salt_file(self) -> Path:
@@ -174,7 +170,5 @@ def _owner_only_folder(folder: Path) -> None:
 
 
 def _write_secret(file: Path, text: str) -> None:
-    with all_or_nothing(file) as partial:
-        partial.touch(mode=OWNER_ONLY_FILE)
+    with all_or_nothing(file, mode=OWNER_ONLY_FILE) as partial:
         partial.write_text(text)
-        os.chmod(partial, OWNER_ONLY_FILE)

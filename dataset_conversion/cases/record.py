@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from nnunet_doselo.common.files import write_json
 from nnunet_doselo.dataset.geometry import Grid
-
-from .writer import write_json
 
 RECORDS = "conversion_records"
 

@@ -1,12 +1,12 @@
 """What all clinical converters do around their patients: settings before, splits, dataset.json after."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json
 
 from ..grids.common_grid import GridSettings
 from ..names.structure_names import NameMap
@@ -67,5 +67,5 @@ def finish(writer: DatasetWriter, channels: Sequence[str], name_map: NameMap) ->
 
 def print_overlaps(folder: Path, cases: Sequence[str]) -> None:
     """What label maps lost where structures overlap, over all of these cases that were converted."""
-    records = [json.loads(file.read_text()) for case in cases if (file := record_file(folder, case)).exists()]
+    records = [read_json(file, "doselo convert") for case in cases if (file := record_file(folder, case)).exists()]
     print_lost([{(one["kept"], one["lost"]): one["cc"] for one in record["overlaps_cc"]} for record in records])

@@ -3,7 +3,6 @@
 Cases appear whole, and a broken run can be taken up again.
 """
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import all_or_nothing, json_values, read_json, write_json
 from nnunet_doselo.dataset.folder import CONTEXT_KINDS
 from nnunet_doselo.dataset.geometry import Grid
 from nnunet_doselo.dataset.guidance import DoseGuidance
@@ -51,10 +50,10 @@ class DatasetWriter:
         """
         if overwrite and self.folder.exists():
             shutil.rmtree(self.folder)
-        settings = json.loads(json.dumps(settings))  # as they read when they come back: tuples are lists
+        settings = json_values(settings)
         record = self.folder / SETTINGS_FILE
         if self.folder.exists() and any(self.folder.iterdir()):
-            before = json.loads(record.read_text()) if record.exists() else "nothing"
+            before = read_json(record, "doselo convert ... --overwrite") if record.exists() else "nothing"
             if before != settings:
                 raise DoseloError(
                     f"{self.folder}: not empty, and its {SETTINGS_FILE} says {before} where this run has "
@@ -125,12 +124,6 @@ def as_hu(ct_hu: np.ndarray) -> np.ndarray:
         raise DoseloError(f"the CT must be finite, found {int((~np.isfinite(ct_hu)).sum())} voxels that are not")
     limits = np.iinfo(np.int16)
     return np.clip(np.rint(ct_hu), limits.min, limits.max).astype(np.int16)
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Write JSON all or nothing."""
-    with all_or_nothing(file) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def link_or_copy(source: Path, destination: Path) -> None:

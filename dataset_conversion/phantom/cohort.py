@@ -6,7 +6,6 @@ apart, as in the paper. Variants are meant for the predictor's cohort. Whoever s
 keeps a patient and its variants on the same side (`case_names.patient_of`); `doselo train-predictor` does.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,13 @@ import numpy as np
 from rich.console import Console
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.planning.contour_edits import ContourEdit, draw_edits
 
 from ..cases.overlaps import LostCc, lost_cc, print_lost
-from ..cases.writer import Case, DatasetWriter, write_json
+from ..cases.writer import Case, DatasetWriter
 from ..variants.cases import is_written, plan_contour, plan_summary, variant_names, write_variant
 from .images import SEQUENCES
 from .organs import OARS
@@ -97,7 +97,7 @@ def make_cohort(folder: Path, settings: CohortSettings, *, processes: int = 1, o
         description="Making patients",
         name_of=lambda request: case_name(settings.seed, request.number),
     )
-    write_json(folder / RECORD_FILE, [json.loads(_record_file(writer, r, settings).read_text()) for r in patients])
+    write_json(folder / RECORD_FILE, [read_json(_record_file(writer, r, settings), "doselo phantom") for r in patients])
     writer.finish(
         list(SEQUENCES),
         LABELS,

@@ -5,7 +5,6 @@ one costs. The originals are planned anew too, so that all doses come from one p
 tear a patient's variants apart: the new dataset is for the dose predictor alone.
 """
 
-import json
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.case_names import patient_of
 from nnunet_doselo.dataset.folder import ExtendedDataset
@@ -22,7 +22,7 @@ from nnunet_doselo.dataset.images import write_array
 from nnunet_doselo.dataset.patient import Patient, load_patient, target_map
 from nnunet_doselo.planning.edited_labels import edited_label_maps
 
-from ..cases.writer import DatasetWriter, link_or_copy, write_json
+from ..cases.writer import DatasetWriter, link_or_copy
 from .cases import is_written, plan_contour, plan_summary, variant_names, write_variant
 
 RECORD_FOLDER, RECORD_FILE = "variants", "variants.json"
@@ -74,7 +74,7 @@ def make_variants(
         description="Planning variants",
     )
     records = [file for case in cases if (file := _record_file(writer, case)).exists()]
-    write_json(folder / RECORD_FILE, [json.loads(file.read_text()) for file in records])
+    write_json(folder / RECORD_FILE, [read_json(file, "doselo variants") for file in records])
     _finish(source, writer)
     _print_left_out([case for case, written in zip(to_do, made, strict=True) if not written], len(to_do), len(cases))
 

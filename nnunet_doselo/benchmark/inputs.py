@@ -1,19 +1,18 @@
 """Which data was it? Hashes of all that networks are trained and scored on."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.common.hashing import sha256_of
+from nnunet_doselo.common.files import read_json, write_json
+from nnunet_doselo.common.hashing import sha256_of, sha256_of_json
 from nnunet_doselo.dataset.folder import ExtendedDataset
 
 INPUTS_FILE = "doselo_inputs.json"
+WRITTEN_BY, PREPROCESS = "doselo benchmark", "nnUNetv2_plan_and_preprocess"
 THREADS = 4
 
 
@@ -28,22 +27,22 @@ class TrainingInputs:
 
     def write(self, training: Path) -> None:
         """Into the fold's folder, before a training starts."""
-        with all_or_nothing(training / INPUTS_FILE) as partial:
-            partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        write_json(training / INPUTS_FILE, self)
 
     def require_same(self, training: Path) -> bool:
         """False if nobody wrote down what the training in that folder reads.
 
         Raises
         ------
-        DoseloError: it was something else.
+        DoseloError: it was something else, or the note is damaged.
         """
         file = training / INPUTS_FILE
         if not file.exists():
             return False
-        before = json.loads(file.read_text())
-        for name, found in asdict(self).items():
-            require_equal(f"{training}: {name.replace('_', '.')}", before[name], found)
+        now = asdict(self)
+        trained = read_json(file, WRITTEN_BY, keys=[*now])
+        for name, sha256 in now.items():
+            require_equal(f"{training}: {name.replace('_', '.')}", trained[name], sha256)
         return True
 
 
@@ -77,7 +76,7 @@ def hash_inputs(
     """`plans`: as `plans_of` gives them."""
     data = preprocessed / plans["configuration"]["data_identifier"]
     files = _preprocessed_files(data)
-    shared = (sha256_of_json(plans), sha256_of_json(json.loads((preprocessed / "dataset.json").read_text())))
+    shared = (sha256_of_json(plans), sha256_of_json(read_json(preprocessed / "dataset.json", PREPROCESS)))
     content = _hash_of(files)
     scored = sorted({case for names in cases.values() for case in names})
     return Inputs(
@@ -97,10 +96,10 @@ def plans_of(plans: Mapping[str, Any], configuration: str, where: str) -> dict[s
     known = plans["configurations"]
     if configuration not in known:
         raise DoseloError(f"{where}: has the configurations {', '.join(known)}, asked for {configuration}")
-    found: dict[str, Any] = {"inherits_from": configuration}
-    while name := found.pop("inherits_from", None):
-        found = {**known[name], **found}
-    return {**{key: value for key, value in plans.items() if key != "configurations"}, "configuration": found}
+    resolved: dict[str, Any] = {"inherits_from": configuration}
+    while name := resolved.pop("inherits_from", None):
+        resolved = {**known[name], **resolved}
+    return {**{key: value for key, value in plans.items() if key != "configurations"}, "configuration": resolved}
 
 
 def preprocessed_cases(data: Path) -> list[str]:
@@ -114,10 +113,6 @@ def preprocessed_cases(data: Path) -> list[str]:
 
     _preprocessed_files(data)
     return sorted(infer_dataset_class(str(data)).get_identifiers(str(data)))
-
-
-def sha256_of_json(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _preprocessed_files(data: Path) -> list[Path]:

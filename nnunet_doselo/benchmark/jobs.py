@@ -1,13 +1,13 @@
 """One unit of work of a benchmark, and the record that it leaves: what makes a run resumable to the job."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.common.files import all_or_nothing
+from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json, write_json
+from nnunet_doselo.common.hashing import sha256_of_json
 
 DONE, FAILED, WAITING = "done", "failed", "waiting"
 
@@ -57,8 +57,8 @@ class JobRecord:
 
 def key_of(job: Job, records: Mapping[str, JobRecord]) -> str:
     """SHA-256 of a job's settings and of what the jobs that it needs have made."""
-    before = {need: records[need].result for need in job.needs}
-    return hashlib.sha256(json.dumps([job.kind, job.name, job.settings, before], sort_keys=True).encode()).hexdigest()
+    needed = {need: records[need].result for need in job.needs}
+    return sha256_of_json([job.kind, job.name, job.settings, needed])
 
 
 def record_file(folder: Path, name: str) -> Path:
@@ -75,8 +75,8 @@ def current_record(folder: Path, name: str, key: str) -> JobRecord | None:
     if not file.exists():
         return None
     try:
-        record = JobRecord(**json.loads(file.read_text()))
-    except (ValueError, TypeError):  # another version's, or a person's
+        record = JobRecord(**read_json(file, "doselo benchmark"))
+    except (DoseloError, TypeError):  # cut short, another version's, or a person's
         return None
     if record.status != DONE or record.key != key:
         return None
@@ -85,8 +85,7 @@ def current_record(folder: Path, name: str, key: str) -> JobRecord | None:
 
 def write_record(folder: Path, record: JobRecord) -> None:
     """The file appears whole or not at all."""
-    with all_or_nothing(record_file(folder, record.name)) as partial:
-        partial.write_text(json.dumps(asdict(record), indent=2) + "\n")
+    write_json(record_file(folder, record.name), record)
 
 
 def states_of(folder: Path, files: tuple[Path, ...]) -> dict[str, list[int]]:

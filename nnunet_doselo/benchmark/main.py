@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import write_json
 
 from .engine import run_jobs, running_in
 from .graph import benchmark_jobs, comparison_job, complete_trainers
@@ -51,8 +51,7 @@ def find(asked: Asked, folder: Path) -> Benchmark:
         if guided:
             raise
         return benchmark
-    with all_or_nothing(benchmark.folder / CARD_FILE) as partial:
-        partial.write_text(json.dumps(card, indent=2) + "\n")
+    write_json(benchmark.folder / CARD_FILE, card)
     return replace(benchmark, predictor_sha256=sha256)
 
 

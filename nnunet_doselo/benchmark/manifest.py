@@ -1,14 +1,13 @@
 """manifest.json: what was compared, with which versions, seeds and data, on what, for how long, and what failed."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.versions import versions
 
 from .graph import CHECK, EVALUATION, PLAN, PREDICTION
@@ -47,8 +46,7 @@ class Manifest:
             self.write()
 
     def write(self) -> None:
-        with all_or_nothing(self.benchmark.folder / MANIFEST_FILE) as partial:
-            partial.write_text(json.dumps(self.content(), indent=2) + "\n")
+        write_json(self.benchmark.folder / MANIFEST_FILE, self.content())
 
     def facts(self) -> list[TrainingFacts]:
         """Of the trainings that were checked."""
@@ -154,5 +152,5 @@ def _machines(facts: Sequence[TrainingFacts]) -> set[str]:
 def _created(file: Path) -> str:
     """When the first of its runs began."""
     if file.exists():
-        return str(json.loads(file.read_text())["created"])
+        return str(read_json(file, "doselo benchmark", keys=["created"])["created"])
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

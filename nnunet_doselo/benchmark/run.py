@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.process import last_lines
 from nnunet_doselo.common.trainer_folder import TRAINER_FOLDER, TRAINER_VARIABLE
 from nnunet_doselo.doctor import FOLDER_VARIABLES

@@ -1,17 +1,19 @@
 """The same data, folds, plans, lengths, seeds and predictor for all: asserted of every training, and said in words."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json
 from nnunet_doselo.planning.plan_record import ENGINE_NAMES
 
 from .inputs import plans_of, require_equal, sha256_of_json
 from .names import is_guided, length_of, require_one_length
 from .setting import Benchmark
 from .training_facts import TrainingFacts
+
+TRAIN = "nnUNetv2_train"
 
 
 def checked(facts: TrainingFacts, benchmark: Benchmark) -> TrainingFacts:
@@ -92,9 +94,11 @@ def _require_model_of(benchmark: Benchmark, trainer: str) -> None:
     """nnU-Net's own copies of plans and dataset.json say what a network was trained with."""
     asked, model = benchmark.asked, benchmark.model(trainer)
     now = benchmark.inputs.folds[asked.folds[0]]
-    plans = plans_of(_read(model / "plans.json"), asked.configuration, str(model / "plans.json"))
+    plans = plans_of(
+        read_json(model / "plans.json", TRAIN, keys=["configurations"]), asked.configuration, str(model / "plans.json")
+    )
     require_equal(f"{model}: plans of {asked.configuration}", sha256_of_json(plans), now.plans)
-    require_equal(f"{model}: dataset.json", sha256_of_json(_read(model / "dataset.json")), now.dataset_json)
+    require_equal(f"{model}: dataset.json", sha256_of_json(read_json(model / "dataset.json", TRAIN)), now.dataset_json)
 
 
 def _require_validated_on(benchmark: Benchmark, training: Path, fold: int) -> None:
@@ -115,8 +119,5 @@ def validated_cases(training: Path, ending: str) -> set[str]:
     summary = training / "validation" / "summary.json"
     if not summary.exists():
         return set()
-    return {Path(one["prediction_file"]).name.removesuffix(ending) for one in _read(summary)["metric_per_case"]}
-
-
-def _read(file: Path) -> dict:
-    return json.loads(file.read_text())
+    scored = read_json(summary, f"{TRAIN} --val", keys=["metric_per_case"])["metric_per_case"]
+    return {Path(case["prediction_file"]).name.removesuffix(ending) for case in scored}

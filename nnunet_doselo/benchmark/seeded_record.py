@@ -1,11 +1,10 @@
 """What `seeded_training` leaves beside a network: one entry for each run of a training."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_doselo.common.files import all_or_nothing
+from nnunet_doselo.common.files import read_json, write_json
 
 RECORD_FILE = "doselo_training.json"
 
@@ -26,11 +25,10 @@ class TrainingRun:
 def read_runs(fold_folder: Path) -> list[TrainingRun]:
     """The runs of a training in order; none where it was not started by `seeded_training`."""
     file = fold_folder / RECORD_FILE
-    return [TrainingRun(**run) for run in json.loads(file.read_text())] if file.exists() else []
+    return [TrainingRun(**run) for run in read_json(file, "doselo benchmark", kind=list)] if file.exists() else []
 
 
 def append_run(fold_folder: Path, run: TrainingRun) -> None:
     """The file appears whole or not at all."""
     runs: Sequence[TrainingRun] = [*read_runs(fold_folder), run]
-    with all_or_nothing(fold_folder / RECORD_FILE) as partial:
-        partial.write_text(json.dumps([asdict(known) for known in runs], indent=2) + "\n")
+    write_json(fold_folder / RECORD_FILE, runs)

@@ -1,17 +1,16 @@
 """What is compared, on which data, and where everything lies: found once, then the same for every job."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
 from nnunet_doselo.planning.interface import ENGINES
 
-from .inputs import Inputs, hash_inputs, plans_of, preprocessed_cases
+from .inputs import PREPROCESS, Inputs, hash_inputs, plans_of, preprocessed_cases
 from .names import length_of, require_one_length
 
 NNUNETS_SEED, NNUNETS_FOLDS = 12345, 5
@@ -130,7 +129,7 @@ def _plans(preprocessed: Path, asked: Asked) -> dict[str, Any]:
             f"{file}: no such file; plan and preprocess first: nnUNetv2_plan_and_preprocess -d {number} "
             f"-c {asked.configuration}"
         )
-    return plans_of(json.loads(file.read_text()), asked.configuration, str(file))
+    return plans_of(read_json(file, PREPROCESS, keys=["configurations"]), asked.configuration, str(file))
 
 
 def _require_same_declarations(dataset: ExtendedDataset, preprocessed: Path) -> None:
@@ -155,12 +154,11 @@ def _splits(preprocessed: Path, data: Path, folds: Sequence[int]) -> list[dict[s
     if not file.exists():
         from nnunetv2.utilities.crossval_split import generate_crossval_split
 
-        found = generate_crossval_split(preprocessed_cases(data), seed=NNUNETS_SEED, n_splits=NNUNETS_FOLDS)
-        with all_or_nothing(file) as partial:
-            partial.write_text(
-                json.dumps([{k: [str(c) for c in v] for k, v in fold.items()} for fold in found], indent=4)
-            )
-    splits = json.loads(file.read_text())
+        generated = generate_crossval_split(preprocessed_cases(data), seed=NNUNETS_SEED, n_splits=NNUNETS_FOLDS)
+        write_json(
+            file, [{part: [str(c) for c in cases] for part, cases in fold.items()} for fold in generated], indent=4
+        )
+    splits = read_json(file, "doselo benchmark", kind=list)
     if max(folds) >= len(splits):
         raise DoseloError(f"{file}: has the folds 0 to {len(splits) - 1}, --folds asks for {max(folds)}")
     return splits

@@ -1,6 +1,5 @@
 """What nnU-Net and `seeded_training` have written down about a finished training."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -8,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from nnunet_doselo.common.files import read_json
 
 from .names import Length
 from .seeded_record import TrainingRun, read_runs
@@ -101,7 +102,7 @@ def _finite(values: Sequence[float]) -> list[float | None]:
 
 def _debug(training: Path) -> dict[str, str]:
     file = training / "debug.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    return read_json(file, "nnUNetv2_train") if file.exists() else {}
 
 
 def _noted_hardware(debug: dict[str, str]) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """What the jobs of a benchmark do, wherever they run."""
 
-import json
 import os
 import shutil
 import sys
@@ -9,8 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import all_or_nothing, write_json
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.planning.cohort_plans import PlanTask, plan_case
 from nnunet_doselo.planning.plan_record import read_record, record_path
@@ -73,8 +72,7 @@ def check(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Is the training one that may be compared with the others? Its facts; writes its curves."""
     facts, curves = read_training(benchmark.training(trainer, fold), trainer, fold)
     file = benchmark.evaluation(trainer, fold) / CURVES_FILE
-    with all_or_nothing(file) as partial:
-        partial.write_text(json.dumps(curves) + "\n")
+    write_json(file, curves)
     return Made(asdict(checked(facts, benchmark)), (file,))
 
 

@@ -1,7 +1,9 @@
-"""Which file was it? SHA-256 of files, as reports, checkpoints and predictor cards quote it."""
+"""Which file was it, which settings? SHA-256, as reports, checkpoints and predictor cards quote it."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
 
@@ -23,3 +25,8 @@ def sha256_of(path: Path) -> str:
     except OSError as error:
         raise DoseloError(f"{path}: cannot be read for its SHA-256 ({error.strerror})") from error
     return digest.hexdigest()
+
+
+def sha256_of_json(content: Any) -> str:
+    """SHA-256 of what JSON can hold, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -17,8 +17,8 @@ from nnunetv2.preprocessing.resampling.default_resampling import compute_new_sha
 from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import all_or_nothing, read_json
 from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
 
@@ -154,7 +154,7 @@ def context_of_dataset(dataset: str | int, plans_name: str, configuration: str) 
     plans_file = folder / f"{plans_name}.json"
     if not plans_file.exists():
         raise DoseloError(f"{plans_file}: no such plans; run nnUNetv2_plan_and_preprocess -d {dataset}")
-    plans = json.loads(plans_file.read_text())
+    plans = read_json(plans_file, "nnUNetv2_plan_and_preprocess", keys=["configurations"])
     if configuration not in plans["configurations"]:
         raise DoseloError(f"{plans_file}: no configuration {configuration}, there are {list(plans['configurations'])}")
     identifier = PlansManager(plans).get_configuration(configuration).data_identifier

@@ -1,6 +1,5 @@
 """The extended dataset on disk: a plain nnU-Net dataset with sibling folders for CT, organs and dose."""
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json
 from nnunet_doselo.dataset.guidance import DoseGuidance
 
 CONTEXT_KINDS = ("ct", "oars", "dose")
@@ -25,12 +25,9 @@ class ExtendedDataset:
     @cached_property
     def dataset_json(self) -> dict[str, Any]:
         file = self.folder / "dataset.json"
-        try:
-            content = json.loads(file.read_text())
-        except FileNotFoundError as error:
-            raise DoseloError(f"{file}: no such file; is {self.folder} an nnU-Net dataset?") from error
-        except ValueError as error:
-            raise DoseloError(f"{file}: not valid JSON ({error})") from error
+        if not file.exists():
+            raise DoseloError(f"{file}: no such file; is {self.folder} an nnU-Net dataset?")
+        content = read_json(file, "doselo convert")
         missing = [key for key in NEEDED_BY_NNUNET if key not in content]
         if missing:
             raise DoseloError(f"{file}: nnU-Net needs {', '.join(NEEDED_BY_NNUNET)}, missing {missing}")

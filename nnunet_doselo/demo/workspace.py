@@ -8,8 +8,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.trainer_folder import TRAINER_FOLDER, TRAINER_VARIABLE
 from nnunet_doselo.doctor import FOLDER_VARIABLES, PREDICTOR_VARIABLE
 

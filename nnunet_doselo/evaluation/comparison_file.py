@@ -1,17 +1,14 @@
 """comparison.json and comparison.csv: written whole, read back as they were."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..common.files import numbers, read_json, to_bytes
+from ..common.files import csv_bytes, json_bytes, nan_for_none, read_json, replace_files
 from .evaluation_file import EvaluatedDataset, Evaluation
 from .metrics import Metric
 from .paired_tests import Interval, PairedComparison
-from .scores_file import replace_files
 
 FORMAT = "doselo-comparison/1"
 COMPARISON_FILE, TABLE_FILE = "comparison.json", "comparison.csv"
@@ -89,7 +86,7 @@ def write_comparison(folder: Path, comparison: Comparison, loaded: Mapping[str, 
             content |= _table(value)
         else:
             content[field.name] = _table(value) if isinstance(value, MetricTable) else value
-    replace_files({folder / COMPARISON_FILE: to_bytes(content), folder / TABLE_FILE: _csv(loaded)})
+    replace_files({folder / COMPARISON_FILE: json_bytes(content, indent=1), folder / TABLE_FILE: _csv(loaded)})
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -99,7 +96,7 @@ def read_comparison(folder: Path) -> Comparison:
     ------
     DoseloError: no comparison.json, not JSON, or another format.
     """
-    content = read_json(folder / COMPARISON_FILE, FORMAT, WRITTEN_BY)
+    content = read_json(folder / COMPARISON_FILE, WRITTEN_BY, file_format=FORMAT)
     floor = content["noise_floor"]
     return Comparison(
         dataset=EvaluatedDataset(**content["dataset"]),
@@ -109,7 +106,7 @@ def read_comparison(folder: Path) -> Comparison:
         order=content["order"],
         table=_read_table(content),
         structures=_read_table(content["structures"]),
-        noise_floor=None if floor is None else {key: NoiseFloor(**numbers(one)) for key, one in floor.items()},
+        noise_floor=None if floor is None else {key: NoiseFloor(**nan_for_none(one)) for key, one in floor.items()},
         remarks=content["remarks"],
         provenance=content["provenance"],
     )
@@ -123,8 +120,11 @@ def _table(table: MetricTable) -> dict[str, Any]:
 def _read_table(content: Mapping[str, Any]) -> MetricTable:
     return MetricTable(
         {key: Metric(**one) for key, one in content["metrics"].items()},
-        {key: {name: numbers(cases) for name, cases in of.items()} for key, of in content["values"].items()},
-        {key: {name: Summary(**numbers(one)) for name, one in of.items()} for key, of in content["summary"].items()},
+        {key: {name: nan_for_none(cases) for name, cases in of.items()} for key, of in content["values"].items()},
+        {
+            key: {name: Summary(**nan_for_none(one)) for name, one in of.items()}
+            for key, of in content["summary"].items()
+        },
         {key: {name: _test(one) for name, one in of.items()} for key, of in content["tests"].items()},
     )
 
@@ -136,7 +136,7 @@ def _flat(test: PairedComparison) -> dict[str, Any]:
 
 
 def _test(content: Mapping[str, Any]) -> PairedComparison:
-    values = numbers(content)
+    values = nan_for_none(content)
     interval = Interval(**{name: values.pop(flat) for name, flat in INTERVAL.items()})
     return PairedComparison(**{**values, "dropped": tuple(content["dropped"])}, interval=interval)
 
@@ -144,8 +144,5 @@ def _test(content: Mapping[str, Any]) -> PairedComparison:
 def _csv(loaded: Mapping[str, Mapping[str, Evaluation]]) -> bytes:
     rows = [(name, fold, case) for name, of in loaded.items() for fold, one in of.items() for case in one.cases]
     metrics = list(dict.fromkeys(metric for _, _, case in rows for metric in case.scores))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["contours", "fold", "case", *metrics])
-    writer.writerows([name, fold, case.case, *(case.score(metric) for metric in metrics)] for name, fold, case in rows)
-    return text.getvalue().encode()
+    cells = ([name, fold, case.case, *(case.score(metric) for metric in metrics)] for name, fold, case in rows)
+    return csv_bytes(["contours", "fold", "case", *metrics], cells)

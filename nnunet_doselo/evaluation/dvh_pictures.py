@@ -1,6 +1,5 @@
 """Dose-volume histograms as a picture: reference solid, evaluated dashed, targets beside organs."""
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nnunet_doselo.common.files import png_bytes, replace_files
 from nnunet_doselo.dataset.structure_masks import Kind, Structure
 
 from .dvh import DVH
 from .pictures import DPI, Line
-from .scores_file import replace_files
 
 FIGURE_INCHES = (32 / 3, 4.4)  # 1600 pixels wide
 # Okabe and Ito, told apart with any colour vision; their yellow is too pale for a line on white
@@ -76,9 +75,7 @@ def dvh_picture(
 ) -> None:
     """Write `dvh_figure` as a PNG of 1600 pixels' width; the file appears whole or not at all."""
     figure = dvh_figure(curves, title=title, reference_title=reference_title, evaluated_title=evaluated_title)
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI)
-    replace_files({path: png.getvalue()})
+    replace_files({path: png_bytes(figure, dpi=DPI)})
 
 
 def dvh_figure(

@@ -1,17 +1,15 @@
 """One evaluation on disk: a folder of contours of one split, one source of doses; evaluation.json and tables."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..common.files import numbers, read_json, to_bytes
+from ..common.files import csv_bytes, json_bytes, nan_for_none, read_json, replace_files
 from .clinical_goals import ScorecardRow
 from .islands import Island, island_rows
-from .scores_file import CaseScores, replace_files, report_files
+from .scores_file import CaseScores, report_files
 from .structure_metrics import StructureFigures
 
 FORMAT = "doselo-evaluation/1"
@@ -84,8 +82,8 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     content = {"format": FORMAT} | {name: getattr(evaluation, name) for name in _names(Evaluation)}
     replace_files(
         report_files(folder, evaluation.rows, evaluation.provenance)
-        | {folder / name: _csv(header, rows) for name, (header, rows) in tables.items()}
-        | {folder / EVALUATION_FILE: to_bytes(content)}
+        | {folder / name: csv_bytes(header, rows) for name, (header, rows) in tables.items()}
+        | {folder / EVALUATION_FILE: json_bytes(content, indent=1)}
     )
 
 
@@ -96,7 +94,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     ------
     DoseloError: no evaluation.json, not JSON, or another format.
     """
-    content = read_json(folder / EVALUATION_FILE, FORMAT, WRITTEN_BY)
+    content = read_json(folder / EVALUATION_FILE, WRITTEN_BY, file_format=FORMAT)
     return Evaluation(
         content["name"],
         content["provenance"],
@@ -107,14 +105,14 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 def _case(content: Mapping[str, Any]) -> CaseResult:
     structures = {
-        name: StructureFigures(numbers(both["reference"]), numbers(both["evaluated"]))
+        name: StructureFigures(nan_for_none(both["reference"]), nan_for_none(both["evaluated"]))
         for name, both in content["structures"].items()
     }
-    goals = tuple(ScorecardRow(**numbers(row)) for row in content["goals"])
-    islands = tuple(Island(**numbers(one)) for one in content["islands"])
+    goals = tuple(ScorecardRow(**nan_for_none(row)) for row in content["goals"])
+    islands = tuple(Island(**nan_for_none(one)) for one in content["islands"])
     return CaseResult(
         content["case"],
-        numbers(content["scores"]),
+        nan_for_none(content["scores"]),
         structures,
         goals,
         islands,
@@ -142,11 +140,3 @@ def _island_rows(evaluation: Evaluation) -> Iterable[list[Any]]:
 def _goal_rows(evaluation: Evaluation) -> Iterable[list[Any]]:
     for case in evaluation.cases:
         yield from ([case.case, *(getattr(row, name) for name in _names(ScorecardRow))] for row in case.goals)
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -1,6 +1,5 @@
 """One axial slice as four panels: CT with contours, reference dose, evaluated dose, difference."""
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,8 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import png_bytes, replace_files
 from nnunet_doselo.dataset.geometry import body_mask, require_same_shape
-
-from .scores_file import replace_files
 
 FIGURE_INCHES = (32 / 3, 3.65)  # 1600 pixels wide
 DPI = 150
@@ -70,9 +68,7 @@ def dose_comparison(
         reference_title=reference_title,
         evaluated_title=evaluated_title,
     )
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI)
-    replace_files({path: png.getvalue()})
+    replace_files({path: png_bytes(figure, dpi=DPI)})
 
 
 def comparison_figure(

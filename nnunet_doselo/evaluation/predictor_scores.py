@@ -1,11 +1,11 @@
 """Scores of a dose predictor: cases, the cohort's own two figures, and the table of structures."""
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from nnunet_doselo.common.files import csv_bytes
 
 from .openkbp_scores import StructureDose, dvh_score
 from .scores_file import CaseScores
@@ -90,12 +90,10 @@ class PredictorScores:
             if group
         ]
 
-    def structures_csv(self) -> str:
+    def structures_csv(self) -> bytes:
         """One row for each metric of each structure of each case; nan where a case lacks the structure."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for one in self.structures:
-            doses = (one.reference_gy, one.evaluated_gy, one.difference_gy)
-            writer.writerow([one.case, one.structure, one.kind, one.metric, *(f"{dose:.4f}" for dose in doses)])
-        return text.getvalue()
+        rows = []
+        for metric in self.structures:
+            doses = (metric.reference_gy, metric.evaluated_gy, metric.difference_gy)
+            rows.append([metric.case, metric.structure, metric.kind, metric.metric, *(f"{dose:.4f}" for dose in doses)])
+        return csv_bytes(COLUMNS, rows)

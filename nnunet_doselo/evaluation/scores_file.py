@@ -1,10 +1,7 @@
 """Scores on disk: one row per case in scores.csv, and summary.json with where every number comes from."""
 
-import csv
-import io
 import json
 import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import csv_bytes, replace_files
 
 SCORES_FILE = "scores.csv"
 SUMMARY_FILE = "summary.json"
@@ -82,24 +80,12 @@ def report_files(
     twice = sorted({case for case in cases if cases.count(case) > 1})
     if not rows or twice:
         raise DoseloError(f"{folder}: a report needs each case once, found {'no cases' if not rows else twice}")
+    metrics = _metrics(rows)
+    cells = ([row.case, *(row.score(metric) for metric in metrics)] for row in rows)
     return {
-        folder / SCORES_FILE: _csv_text(rows).encode(),
+        folder / SCORES_FILE: csv_bytes(["case", *metrics], cells),
         folder / SUMMARY_FILE: _json_text(rows, provenance, overall).encode(),
     }
-
-
-def replace_files(contents: Mapping[Path, bytes]) -> None:
-    """Write files that appear whole or not at all: all are complete on disk before the first is moved into place."""
-    partials = {path.with_name(f".{os.getpid()}.{path.name}"): path for path in contents}
-    try:
-        for partial, path in partials.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(contents[path])
-        for partial, path in partials.items():
-            os.replace(partial, path)
-    finally:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
 
 
 def _metrics(rows: Sequence[CaseScores]) -> list[str]:
@@ -115,15 +101,6 @@ def _summary(rows: Sequence[CaseScores], metric: str) -> MetricSummary:
         finite_cases=len(finite),
         not_finite=[row.case for row in rows if not math.isfinite(row.score(metric))],
     )
-
-
-def _csv_text(rows: Sequence[CaseScores]) -> str:
-    metrics = _metrics(rows)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", *metrics])
-    writer.writerows([row.case, *(row.score(metric) for metric in metrics)] for row in rows)
-    return text.getvalue()
 
 
 def _json_text(rows: Sequence[CaseScores], provenance: Mapping[str, Any], overall: Mapping[str, Any] | None) -> str:

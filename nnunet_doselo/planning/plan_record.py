@@ -1,13 +1,12 @@
 """What stands beside a planned dose: how it was planned and on what, so that another contour can be planned alike."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.planning.interface import Beams, Plan
 
@@ -83,8 +82,7 @@ class PlanRecord:
 
     def write(self, path: Path) -> None:
         """The file appears whole or not at all."""
-        with all_or_nothing(path) as partial:
-            partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        write_json(path, self)
 
 
 def record_path(folder: Path, case: str) -> Path:
@@ -102,10 +100,10 @@ def read_record(folder: Path, case: str) -> PlanRecord | None:
     if not file.exists():
         return None
     try:
-        content = json.loads(file.read_text())
+        content = read_json(file, "doselo plan")
         tuples = {name: tuple(content[name]) for name in ("isocentre_mm", "gantry_deg", "notes")}
         record = PlanRecord(**{**content, **tuples})
         record.labels_sha256  # noqa: B018, a record without it is none
-    except (ValueError, TypeError, KeyError) as error:
+    except (DoseloError, TypeError, KeyError) as error:
         raise DoseloError(f"{file}: is no record of `doselo plan` ({error}); remove it and plan again") from error
     return record

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.predictor.beam_paths import left_is_right
 from nnunet_doselo.predictor.card import PredictorCard

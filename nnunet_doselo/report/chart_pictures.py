@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from nnunet_doselo.common.files import png_bytes
+
 from .charts import BarChart, LinePanel
 
 DPI = 130
@@ -64,10 +66,11 @@ def lines_picture(panels: Sequence[LinePanel]) -> bytes:
 
 def png_of(figure: Figure, dpi: int = DPI, *, few_colours: bool = True) -> bytes:
     """A figure as a PNG. With `few_colours` at most 256 of them, at a third of the size: for lines, not for maps."""
-    whole = io.BytesIO()
-    figure.savefig(whole, format="png", dpi=dpi)
+    whole = png_bytes(figure, dpi=dpi)
     if not few_colours:
-        return whole.getvalue()
+        return whole
     small = io.BytesIO()
-    Image.open(whole).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    Image.open(io.BytesIO(whole)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
+        small, "PNG", optimize=True
+    )
     return small.getvalue()

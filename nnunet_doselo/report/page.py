@@ -12,9 +12,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.common.files import plain, to_bytes
+from nnunet_doselo.common.files import json_bytes, json_values, replace_files
 from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
-from nnunet_doselo.evaluation.scores_file import replace_files
 from nnunet_doselo.evaluation.structure_metrics import FIGURES
 
 from .case_pages import CasePages, case_pages
@@ -70,7 +69,7 @@ def write_report(folder: Path, output: Path, *, cases: int = CASES) -> Path:
     pages = case_pages(results, chosen, against, cases, VIEWER_BYTES)
     report = report_of(results, pages.shown, pages.remarks)
     html = render(report, pages, beside.name)
-    replace_files({output: html.encode(), beside: to_bytes(report)})
+    replace_files({output: html.encode(), beside: json_bytes(report, indent=1)})
     return output
 
 
@@ -122,14 +121,14 @@ def _charts(report: Report) -> dict[str, Any]:
         charts["impact"] = bars_for_plotly(report.impact)
     if report.curves:
         charts["curves"] = lines_for_plotly(report.curves)
-    return plain(charts)
+    return json_values(charts)
 
 
 def _explorer(report: Report, pages: CasePages) -> dict[str, Any]:
     """What the scripts need beside the cases."""
     dataset = report.dataset
     labels = {name: list(values) for name, values in dataset.target_labels.items() if name in dataset.target_gy}
-    return plain(
+    return json_values(
         {
             "structures": report.structure_styles,
             "target_labels": labels,
@@ -146,7 +145,7 @@ def _explorer(report: Report, pages: CasePages) -> dict[str, Any]:
 def _case_data(pages: CasePages) -> list[dict[str, Any]]:
     """What the scripts need of each case; read when it is chosen."""
     both = zip(pages.viewed, pages.shown, strict=True)
-    return [plain({"images": viewed, "dvh": shown.dvh, "folds": shown.plans}) for viewed, shown in both]
+    return [json_values({"images": viewed, "dvh": shown.dvh, "folds": shown.plans}) for viewed, shown in both]
 
 
 def _json_beside(output: Path) -> Path:

@@ -1,8 +1,8 @@
 """What a folder of results holds: the comparison, its evaluations, and what a benchmark leaves beside them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +98,4 @@ def _optional(remarks: list[str], file: Path, file_format: str | None = None) ->
     """None if the file is not there; a remark if it cannot be read."""
     if not file.exists():
         return None
-    if file_format:
-        return _or_remark(remarks, read_json, file, file_format, "doselo benchmark")
-    return _or_remark(remarks, _mapping, file)
-
-
-def _mapping(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DoseloError(f"{file}: not valid JSON ({error}); write it again") from error
-    if not isinstance(content, dict):
-        raise DoseloError(f"{file}: must hold names and values, found {type(content).__name__}; write it again")
-    return content
+    return _or_remark(remarks, partial(read_json, file_format=file_format), file, "doselo benchmark")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_doselo.common.files import plain
+from nnunet_doselo.common.files import json_values
 from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
 
 from .case_images import CaseImages
@@ -75,7 +75,7 @@ def view_case(images: CaseImages, prescription_gy: float, budget: int) -> Viewed
 
 def json_bytes(content: Any) -> int:
     """What it takes in the page."""
-    return len(json.dumps(plain(content)))
+    return len(json.dumps(json_values(content)))
 
 
 def _box(images: CaseImages, prescription_gy: float) -> tuple[slice, slice, slice]:

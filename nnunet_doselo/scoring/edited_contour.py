@@ -1,7 +1,5 @@
 """`doselo predict-dose`: a dose file, a table and DVHs for one contour, and what differs from another contour."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +7,11 @@ from pathlib import Path
 import torch
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import csv_bytes, replace_files
 from nnunet_doselo.dataset.geometry import body_mask
 from nnunet_doselo.dataset.images import write_array
 from nnunet_doselo.evaluation.dose_metrics import rmae
 from nnunet_doselo.evaluation.dvh_pictures import Curves, dvh_curves, dvh_picture
-from nnunet_doselo.evaluation.scores_file import replace_files
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.contour_dose import (
     LabelValues,
@@ -111,12 +109,12 @@ def _write_dvh(files: ContourFiles, curves: Sequence[Curves]) -> None:
         return
     names = files.dose_names
     if files.dvh.name.endswith(".csv"):
-        replace_files({files.dvh: dvh_csv(curves, names).encode()})
+        replace_files({files.dvh: dvh_csv(curves, names)})
     else:
         dvh_picture(files.dvh, curves, title=files.labels.name, reference_title=names[0], evaluated_title=names[-1])
 
 
-def dvh_csv(curves: Sequence[Curves], dose_names: Sequence[str]) -> str:
+def dvh_csv(curves: Sequence[Curves], dose_names: Sequence[str]) -> bytes:
     """One row for each structure and dose: `DVH.figures`, to four decimals; nan for a structure without voxels.
 
     dose_names: what the reference dose is called, and the evaluated one, if there is one.
@@ -127,8 +125,4 @@ def dvh_csv(curves: Sequence[Curves], dose_names: Sequence[str]) -> str:
         for one in curves
         for name, dvh in zip(dose_names, one.both, strict=True)
     ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_bytes([*rows[0]], ([*row.values()] for row in rows))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from nnunet_doselo.common.files import all_or_nothing
+from nnunet_doselo.common.files import all_or_nothing, png_bytes
 
 SIZE_INCHES = (30, 18)
 """As wide as nnU-Net's picture, as high as each of its panels."""
@@ -62,6 +62,4 @@ def _draw(axis: Axes, log: Log, name: str, label: str, colour: str) -> None:
 
 
 def _rendered(figure: Figure) -> Image.Image:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return Image.open(buffer).convert("RGB")
+    return Image.open(BytesIO(png_bytes(figure, dpi=DPI))).convert("RGB")

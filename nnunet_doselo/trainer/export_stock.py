@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json
 
 STOCK_TRAINER = "nnUNetTrainer"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth", "checkpoint_best_dose.pth")
@@ -49,7 +50,7 @@ def export_stock(model_folder: Path, destination: Path) -> Path:
     """
     plans_name, configuration = _name_parts(model_folder)
     checkpoints = _find_checkpoints(model_folder)
-    plans, dataset_json = (_read_json(model_folder / name) for name in NEEDED_FILES)
+    plans, dataset_json = (read_json(model_folder / name, "nnUNetv2_train") for name in NEEDED_FILES)
     exported = destination / _dataset_name(plans) / f"{STOCK_TRAINER}__{plans_name}__{configuration}"
     if exported.exists():
         raise DoseloError(f"{exported}: exists already; remove it or choose another destination")
@@ -93,13 +94,6 @@ def _find_checkpoints(model_folder: Path) -> list[Path]:
         what = missing or [f"fold_*/{name}" for name in CHECKPOINTS]
         raise DoseloError(f"{model_folder}: is no trained model, found no {' and no '.join(what)}")
     return found
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise DoseloError(f"{file}: not valid JSON ({error})") from error
 
 
 def _stock_shapes(plans: dict[str, Any], dataset_json: dict[str, Any], configuration: str) -> Shapes:

@@ -16,8 +16,8 @@ import blosc2
 import numpy as np
 import SimpleITK as sitk
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.folder import ExtendedDataset

@@ -1,7 +1,5 @@
 """A sensitivity measurement on disk: a row an edit, the figures, and planned against predicted as a picture."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from nnunet_doselo.common.files import csv_bytes, json_bytes, png_bytes, replace_files
 from nnunet_doselo.common.sensitivity import shown
 from nnunet_doselo.common.versions import versions
-from nnunet_doselo.evaluation.scores_file import replace_files
 from nnunet_doselo.planning.contour_edits import FUNCTIONS, ContourEdit
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 
@@ -64,19 +62,11 @@ def write_report(output: Path, rows: Sequence[EditRow], figures: Mapping[str, An
     output.mkdir(parents=True, exist_ok=True)
     replace_files(
         {
-            output / CSV_FILE: _table(rows).encode(),
-            output / JSON_FILE: (json.dumps({**figures, **provenance}, indent=2) + "\n").encode(),
-            output / PICTURE_FILE: _png(scatter(rows, figures)),
+            output / CSV_FILE: csv_bytes([*rows[0].cells()], ([*row.cells().values()] for row in rows)),
+            output / JSON_FILE: json_bytes({**figures, **provenance}),
+            output / PICTURE_FILE: png_bytes(scatter(rows, figures), dpi=DPI),
         }
     )
-
-
-def _table(rows: Sequence[EditRow]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0].cells()), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.cells() for row in rows)
-    return text.getvalue()
 
 
 def scatter(rows: Sequence[EditRow], figures: Mapping[str, Any]) -> Figure:
@@ -100,9 +90,3 @@ def _label(name: str, figures: Mapping[str, Any]) -> str:
     """With r and slope as far as they are defined."""
     defined = [f"{key} = {shown(figures[key])}" for key in ("r", "slope") if figures[key] is not None]
     return ": ".join([f"{name} (n = {figures['edits']})", *([", ".join(defined)] if defined else [])])
-
-
-def _png(figure: Figure) -> bytes:
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI)
-    return png.getvalue()

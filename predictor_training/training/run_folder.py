@@ -1,10 +1,9 @@
 """What a training run leaves beside its checkpoints: its settings and cases, and which file it became."""
 
-import json
 from pathlib import Path
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.dataset.case_names import patient_of
 from nnunet_doselo.dataset.folder import ExtendedDataset
@@ -13,18 +12,23 @@ from nnunet_doselo.predictor.artifact import FrozenPredictor
 from ..data.cache import data_hash
 
 SETTINGS_FILE, ARTIFACT_FILE = "settings.json", "artifact.json"
+TRAIN = "doselo train-predictor"
 
 
 def record_artifact(run: Path, artifact: Path) -> None:
     """Say in the run's folder which predictor file it became, and its SHA-256."""
-    with all_or_nothing(run / ARTIFACT_FILE) as partial:
-        partial.write_text(json.dumps({"path": str(artifact), "sha256": sha256_of(artifact)}, indent=2))
+    write_json(run / ARTIFACT_FILE, {"path": artifact, "sha256": sha256_of(artifact)})
 
 
 def is_artifact_of(run: Path, predictor: FrozenPredictor) -> bool:
-    """True if the run recorded exactly this file."""
+    """True if the run recorded exactly this file.
+
+    Raises
+    ------
+    DoseloError: the run's record is damaged.
+    """
     file = run / ARTIFACT_FILE
-    return file.exists() and json.loads(file.read_text())["sha256"] == predictor.sha256
+    return file.exists() and read_json(file, TRAIN, keys=["sha256"])["sha256"] == predictor.sha256
 
 
 def unseen_cases(run: Path, dataset: ExtendedDataset, predictor: FrozenPredictor, split: str) -> list[str]:
@@ -57,7 +61,7 @@ def held_out_patients(run: Path, dataset: ExtendedDataset, predictor: FrozenPred
             f"{file}: says which cases a predictor has not seen, and is missing; name its run with --run, or take "
             "the test cases with --split Ts"
         )
-    cases = json.loads(file.read_text())
+    cases = read_json(file, TRAIN, keys=["training", "validation"])
     if data_hash(dataset, cases["training"]) != predictor.card.training_data_sha256:
         raise DoseloError(
             f"{predictor.path}: was not trained on the cases of {file} as they are now, so it is not known which ones "

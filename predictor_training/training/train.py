@@ -1,6 +1,5 @@
 """`doselo train-predictor`: from an extended dataset to a frozen dose predictor."""
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -8,8 +7,8 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import json_values, read_json, write_json
 from nnunet_doselo.common.versions import versions
 from nnunet_doselo.predictor.artifact import FILE_NAME, FILE_NAME_3D, load_predictor, save_predictor
 from nnunet_doselo.predictor.card import AXES, PredictorCard
@@ -118,16 +117,15 @@ def _prepare_output(output: Path, plan: Plan, resume: bool) -> Path | None:
     Every process looks, and finds the same; the first one writes.
     """
     record, last = output / SETTINGS_FILE, output / f"{LAST}.ckpt"
-    wanted = json.loads(json.dumps({**asdict(plan.settings), "training": plan.training, "validation": plan.validation}))
+    wanted = json_values({**asdict(plan.settings), "training": plan.training, "validation": plan.validation})
     if resume and not (last.exists() and record.exists()):
         raise DoseloError(
             f"{output}: nothing to resume, {last.name} and {record.name} must be there; leave --resume away"
         )
-    if resume and {**asdict(TrainingSettings()), **json.loads(record.read_text())} != wanted:
+    if resume and {**asdict(TrainingSettings()), **read_json(record, "doselo train-predictor")} != wanted:
         raise DoseloError(f"{record}: this run had other settings or cases; resume with the same, or start a new one")
     if last.exists() and not resume:
         raise DoseloError(f"{output}: holds a run already; pass --resume to go on with it, or --name for a new one")
     if is_first_process():
-        with all_or_nothing(record) as partial:
-            partial.write_text(json.dumps(wanted, indent=2))
+        write_json(record, wanted)
     return last if resume else None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
+from nnunet_doselo.common.files import csv_bytes, replace_files
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.patient import load_patient
 from nnunet_doselo.evaluation.patient_pictures import picture_of
@@ -28,8 +29,8 @@ def validate(predictor: FrozenPredictor, dataset: ExtendedDataset, cases: list[s
         patient = load_patient(dataset, name)
         errors_gy[name] = dose_error_gy(patient, predict_patient(predictor, dataset, patient))
     worst_first = sorted(errors_gy, key=lambda name: -errors_gy[name])
-    rows = [f"{name},{errors_gy[name]:.4f}" for name in worst_first]
-    (output / "validation.csv").write_text("\n".join(["case,mae_gy", *rows]) + "\n")
+    rows = [(name, f"{errors_gy[name]:.4f}") for name in worst_first]
+    replace_files({output / "validation.csv": csv_bytes(("case", "mae_gy"), rows)})
     for title, name in (("worst", worst_first[0]), ("median", worst_first[len(worst_first) // 2])):
         patient = load_patient(dataset, name)
         dose = predict_patient(predictor, dataset, patient)

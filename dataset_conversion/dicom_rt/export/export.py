@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.images import read_array
