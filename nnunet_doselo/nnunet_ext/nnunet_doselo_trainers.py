@@ -9,20 +9,20 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     if name.startswith("nnUNetTrainer"):
-        found = _trainer_classes().trainer_class(name)
-        if found is not None:
-            return found
+        trainer = _trainer_classes().trainer_class(name)
+        if trainer is not None:
+            return trainer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _trainer_classes() -> Any:
     try:
-        from nnunet_doselo.trainer import classes as trainer_classes
-    except ModuleNotFoundError as error:
-        if error.name != "nnunet_doselo":
-            raise
+        import nnunet_doselo  # noqa: F401
+    except ModuleNotFoundError:
         raise RuntimeError(
             f"nnUNet_extTrainer names {__file__}, but its package nnunet-doselo is not installed for {sys.executable}; "
             "install it there with pip, or take the line that `doselo env` prints in the environment where it is"
         ) from None
+    from nnunet_doselo.trainer import classes as trainer_classes
+
     return trainer_classes

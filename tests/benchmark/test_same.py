@@ -25,6 +25,7 @@ from predictors import card_of, random_network
 from stub_planner import StubPlanner
 
 from nnunet_doselo.benchmark.main import find
+from nnunet_doselo.benchmark.manifest import MANIFEST_FILE, Manifest
 from nnunet_doselo.benchmark.same import checked, remarks_on, same_in_words
 from nnunet_doselo.benchmark.training_facts import TrainingFacts, read_training
 from nnunet_doselo.common.errors import DoseloError
@@ -160,3 +161,24 @@ def test_of_trainings_that_the_benchmark_began_there_is_nothing_to_remark(root: 
             inputs.write(model(root, trainer) / f"fold_{fold}")
     facts = [checked(facts_of(root, trainer, fold), benchmark) for trainer in (DEFAULT, BCE) for fold in (0, 1)]
     assert remarks_on(benchmark, facts) == []
+
+
+@pytest.mark.parametrize("name", ["doselo_inputs.json", "doselo_training.json", "debug.json", "plans.json"])
+def test_what_a_training_left_and_was_cut_short_is_one_clear_error(root: Path, name: str) -> None:
+    finish(root, BCE)
+    benchmark = find(asked(DEFAULT, BCE), root / "out")
+    training = benchmark.training(BCE, 0)
+    benchmark.inputs.folds[0].write(training)
+    file = (training.parent if name == "plans.json" else training) / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(DoseloError, match=rf"{name}: not valid JSON "):
+        checked(facts_of(root, BCE, 0), benchmark)
+
+
+def test_a_manifest_that_was_cut_short_is_one_clear_error(root: Path) -> None:
+    benchmark = find(asked(DEFAULT, BCE), root / "out")
+    Manifest(benchmark, "doselo benchmark").write()
+    file = benchmark.folder / MANIFEST_FILE
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(DoseloError, match=r"manifest\.json: not valid JSON"):
+        Manifest(benchmark, "doselo benchmark")

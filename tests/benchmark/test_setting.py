@@ -121,3 +121,11 @@ def test_a_case_without_organs_cannot_be_scored(root: Path) -> None:
     (root / "raw" / DATASET / "oarsTr" / "Phantom_002.nii.gz").unlink()
     with pytest.raises(DoseloError, match=r"oarsTr: must have a file of every case .* missing 1 of 2, .* Phantom_002"):
         find_benchmark(asked(), root / "out")
+
+
+@pytest.mark.parametrize("name", ["nnUNetPlans.json", "splits_final.json", "dataset.json"])
+def test_a_file_of_nnunets_that_was_cut_short_is_one_clear_error(root: Path, name: str) -> None:
+    file = root / "preprocessed" / DATASET / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(DoseloError, match=rf"{name}: not valid JSON .*; remove it and run `.*` again"):
+        find_benchmark(asked(), root / "out")

@@ -73,7 +73,7 @@ def test_no_case_is_looked_at_twice(count: int, titles: dict[str, str]) -> None:
 
 
 def test_the_table_of_structures() -> None:
-    assert SCORES.structures_csv().splitlines()[:3] == [
+    assert SCORES.structures_csv().decode().splitlines()[:3] == [
         "case,structure,kind,metric,planned_gy,predicted_gy,difference_gy",
         "bad,GTV,target,D95,58.0000,51.0000,-7.0000",
         "bad,Brainstem,organ,Dmean,nan,nan,nan",

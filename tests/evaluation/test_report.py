@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.files import replace_files
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.common.versions import version_of, versions
-from nnunet_doselo.evaluation.scores_file import CaseScores, replace_files, summarise, write_report
+from nnunet_doselo.evaluation.scores_file import CaseScores, summarise, write_report
 
 ROWS = [
     CaseScores("P002", {"rmae": 0.1, "hd95_mm": 2.0}),

@@ -26,7 +26,13 @@ from nnunet_doselo.predictor.card import PredictorCard
 from nnunet_doselo.predictor_training.data.cache import data_hash
 from nnunet_doselo.predictor_training.sensitivity.edited_plans import SensitivitySettings
 from nnunet_doselo.predictor_training.sensitivity.gate import measure
-from nnunet_doselo.predictor_training.training.run_folder import held_out_patients, record_artifact
+from nnunet_doselo.predictor_training.training.run_folder import (
+    ARTIFACT_FILE,
+    SETTINGS_FILE,
+    held_out_patients,
+    is_artifact_of,
+    record_artifact,
+)
 
 CASES = ["Phantom_000", "Phantom_001", "Phantom_002"]
 SHAPE = (16, 40, 40)
@@ -164,6 +170,17 @@ def artifact(run: Path) -> Path:
 
 def test_patients_that_were_held_out_come_once(run: Path, dataset: ExtendedDataset) -> None:
     assert held_out_patients(run, dataset, load_predictor(artifact(run))) == CASES[1:]
+
+
+def test_a_record_of_the_run_that_was_cut_short_is_one_clear_error(run: Path, dataset: ExtendedDataset) -> None:
+    predictor = load_predictor(artifact(run))
+    assert is_artifact_of(run, predictor)
+    for name in (ARTIFACT_FILE, SETTINGS_FILE):
+        (run / name).write_bytes((run / name).read_bytes()[:20])
+    with pytest.raises(DoseloError, match=r"artifact\.json: not valid JSON .*; remove it and run `doselo train-pred"):
+        is_artifact_of(run, predictor)
+    with pytest.raises(DoseloError, match=r"settings\.json: not valid JSON"):
+        held_out_patients(run, dataset, predictor)
 
 
 def test_who_was_held_out_must_be_known(run: Path, dataset: ExtendedDataset) -> None:
