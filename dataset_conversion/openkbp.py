@@ -1,6 +1,5 @@
 """OpenKBP's original CSV layout (Babier et al., Med Phys 48:5549, 2021) into an extended dataset."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +12,9 @@ from rich.console import Console
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.parallel import map_cases
-from nnunet_doselo.dataset.geometry import AIR_HU, body_mask
+from nnunet_doselo.dataset.geometry import AIR_HU, UPRIGHT, Grid, body_mask, box_around
 from nnunet_doselo.dataset.guidance import DoseGuidance
-from nnunet_doselo.dataset.images import grid_of
+from nnunet_doselo.dataset.images import array_of, as_image, grid_of
 from nnunet_doselo.dataset.structures import OPENKBP_TO_TG263, Overlap, paint_organs, paint_targets
 
 from .cases.overlaps import LostCc, lost_cc, print_lost
@@ -172,10 +171,10 @@ def to_case(patient: Patient, name: str, spacing_mm: float) -> tuple[Case, list[
     }
     organs = {tg: masks[own] for own, tg in OPENKBP_TO_TG263.items() if own in masks}
     targets = {target: masks[target] for target in TARGET_GY if target in masks}
-    nothing = np.zeros(_array(ct).shape, np.uint8)
+    nothing = np.zeros(array_of(ct).shape, np.uint8)
     oars, organ_overlaps = paint_organs(organs, OARS) if organs else (nothing, [])
     labels, target_overlaps = paint_targets(targets, LABELS, TARGET_GY)
-    case = Case(name, grid_of(ct), (None,), labels, _array(ct), oars, _array(dose))
+    case = Case(name, grid_of(ct), (None,), labels, array_of(ct), oars, array_of(dose))
     return case, organ_overlaps + target_overlaps
 
 
@@ -185,17 +184,14 @@ def _content(patient: Patient) -> tuple[slice, ...]:
     kept = body_mask(tissue).transpose(1, 2, 0) | patient.possible_dose
     for mask in patient.masks.values():
         kept = kept | mask
-    box = []
-    for axis in range(3):
-        hit = np.flatnonzero(kept.any(axis=tuple(a for a in range(3) if a != axis)))
-        box.append(slice(max(0, hit[0] - CONTENT_MARGIN_VOXELS), hit[-1] + 1 + CONTENT_MARGIN_VOXELS))
-    return tuple(box)
+    return box_around(kept, CONTENT_MARGIN_VOXELS) or tuple(slice(0, size) for size in kept.shape)
 
 
 def _image(volume: np.ndarray, voxel_mm: Sequence[float], content: tuple[slice, ...]) -> sitk.Image:
     """(Anterior-posterior, right-left, superior-inferior) to an LPS image, cut to `content`."""
-    whole = sitk.GetImageFromArray(np.ascontiguousarray(volume.transpose(2, 0, 1)[::-1], dtype=np.float32))
-    whole.SetSpacing((voxel_mm[1], voxel_mm[0], voxel_mm[2]))
+    turned = np.ascontiguousarray(volume.transpose(2, 0, 1)[::-1], dtype=np.float32)
+    spacing = (voxel_mm[1], voxel_mm[0], voxel_mm[2])
+    whole = as_image(turned, Grid(turned.shape[::-1], spacing, (0.0, 0.0, 0.0), UPRIGHT))
     y, x, superior_first = content
     depth = volume.shape[2]
     z = slice(max(0, depth - superior_first.stop), depth - superior_first.start)
@@ -215,10 +211,6 @@ def _resample(image: sitk.Image, spacing_mm: float, outside: float) -> sitk.Imag
 def _resample_mask(mask: sitk.Image, spacing_mm: float) -> np.ndarray:
     """Interpolated linearly, its volume kept (`mask_resampling`)."""
     if not spacing_mm:
-        return _array(mask) > 0
-    volume_mm3 = np.count_nonzero(_array(mask)) * math.prod(mask.GetSpacing())
-    return keep_volume(_array(_resample(mask, spacing_mm, outside=0.0)), volume_mm3, spacing_mm**3)
-
-
-def _array(image: sitk.Image) -> np.ndarray:
-    return sitk.GetArrayFromImage(image)
+        return array_of(mask) > 0
+    volume_mm3 = np.count_nonzero(array_of(mask)) * grid_of(mask).voxel_mm3
+    return keep_volume(array_of(_resample(mask, spacing_mm, outside=0.0)), volume_mm3, spacing_mm**3)

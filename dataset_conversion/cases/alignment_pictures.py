@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import SimpleITK as sitk
+from nnunet_doselo.dataset.images import array_view, grid_of
 
 from .assemble import PatientImages
 from .record import record_file
@@ -12,8 +12,8 @@ def save_checkerboards(patient: PatientImages, case: str, folder: Path) -> None:
     """How each image lies on the CT, to look at: CASE_CHANNEL.png, with how it came there as title."""
     from .checkerboard import save_checkerboard
 
-    spacing_mm = patient.ct.GetSpacing()[::-1]
+    spacing_mm = grid_of(patient.ct).spacing_zyx
     for channel, image in patient.images.items():
         png, how = record_file(folder, f"{case}_{channel}", ".png"), patient.alignment[channel]["how"]
-        ct_hu, values = sitk.GetArrayViewFromImage(patient.ct), sitk.GetArrayViewFromImage(image)
+        ct_hu, values = array_view(patient.ct), array_view(image)
         save_checkerboard(png, ct_hu, values, spacing_mm, title=f"{case}, {channel}: {how}")

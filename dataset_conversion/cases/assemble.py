@@ -109,7 +109,7 @@ def _painted(
     masks = {name: resample_mask(mask, source, grid) for name, mask in kept.items()}
     organs = {name: masks[name] for name in name_map.oars if name in masks}
     targets = {name: masks[name] for name in name_map.target_gy if name in masks}
-    nothing = np.zeros(tuple(reversed(grid.size)), np.uint8)
+    nothing = np.zeros(grid.shape, np.uint8)
     oars, organ_overlaps = paint_organs(organs, name_map.oars) if organs else (nothing, [])
     labels, target_overlaps = paint_targets(targets, name_map.labels, name_map.target_gy)
     gone = [name for name, mask in kept.items() if mask.any() and not masks[name].any()]

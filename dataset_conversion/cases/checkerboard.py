@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import png_bytes, replace_files
+from nnunet_doselo.dataset.geometry import Box, box_around
 
 WIDTH_INCHES, TITLE_INCHES, GAP_INCHES, DPI = 16.0, 0.8, 0.12, 100
 TILE_MM, SURROUND_MM = 18.0, 20.0
@@ -90,13 +91,9 @@ def _draw(axes: Axes, fixed: np.ndarray, moving: np.ndarray, pixel_mm: tuple[flo
     axes.set_axis_off()
 
 
-def _shown(hit: np.ndarray, spacing_mm: Sequence[float]) -> tuple[list[slice], list[int]]:
+def _shown(hit: np.ndarray, spacing_mm: Sequence[float]) -> tuple[Box, list[int]]:
     """The box around a mask (Z, Y, X), with some surround, and its middle; the whole grid if it is empty."""
-    box, middle = [], []
-    for axis, (size, mm) in enumerate(zip(hit.shape, spacing_mm, strict=True)):
-        lines = hit.any(axis=tuple(a for a in range(3) if a != axis))
-        filled = np.flatnonzero(lines if lines.any() else np.ones(size))
-        first, last, surround = int(filled[0]), int(filled[-1]), round(SURROUND_MM / mm)
-        box.append(slice(max(0, first - surround), min(size, last + 1 + surround)))
-        middle.append((first + last) // 2)
-    return box, middle
+    surround = [round(SURROUND_MM / mm) for mm in spacing_mm]
+    content = box_around(hit) or tuple(slice(0, size) for size in hit.shape)
+    middle = [(part.start + part.stop - 1) // 2 for part in content]
+    return box_around(hit, surround) or content, middle

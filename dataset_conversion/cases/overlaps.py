@@ -1,6 +1,5 @@
 """What is lost where structures overlap: a label map holds one structure a voxel."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,8 +13,7 @@ LostCc = dict[tuple[str, str], float]
 
 def lost_cc(overlaps: Sequence[Overlap], grid: Grid) -> LostCc:
     """Volume (cc) by pair (kept, lost) of one case."""
-    voxel_cc = math.prod(grid.spacing) / 1000
-    return {(overlap.kept, overlap.lost): overlap.voxels * voxel_cc for overlap in overlaps}
+    return {(overlap.kept, overlap.lost): overlap.voxels * grid.voxel_cc for overlap in overlaps}
 
 
 def print_lost(cases: Sequence[LostCc]) -> None:

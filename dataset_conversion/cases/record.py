@@ -3,7 +3,6 @@
 The record goes along with the dataset: no name, date or UID of a patient may stand in it.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,4 +47,5 @@ def describe_grid(grid: Grid) -> dict[str, Any]:
 
 
 def volume_cc(mask: np.ndarray, grid: Grid) -> float:
-    return round(float(np.count_nonzero(mask)) * math.prod(grid.spacing) / 1000, 4)
+    """Volume of a boolean mask (Z, Y, X) to 0.0001 cc; 0 if it is empty."""
+    return round(float(np.count_nonzero(mask)) * grid.voxel_cc, 4)

@@ -7,16 +7,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import Grid, body_mask
-from nnunet_doselo.dataset.images import grid_of
+from nnunet_doselo.dataset.geometry import UPRIGHT, Box, Grid, body_mask, box_around
+from nnunet_doselo.dataset.images import array_view, grid_of
 
 from .mask_resampling import resample
-from .voxel_boxes import Box, box_around, extent_of, whole
 
-MARGIN_MM = 5.0
+BODY_MARGIN_MM = 5.0
 # of a direction's nine numbers: 1e-4 turns the far end of a head by 0.03 mm
 STRAIGHT = 1e-4
-UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ def common_grid(
     """
     source = grid_of(ct)
     spacing = _spacing(source, settings.spacing_mm)
-    box = _content(ct, keep, body) if settings.crop_to_body else whole(source)
-    kept = extent_of(source, box)
+    box = _content(ct, keep, body) if settings.crop_to_body else source.box
+    kept = source.extent(box)
     size = np.maximum(1, np.rint((kept.high - kept.low) / spacing)).astype(int)
     low = kept.low
     if settings.in_plane is not None:
@@ -84,7 +82,7 @@ def _spacing(source: Grid, spacing_mm: float | None) -> np.ndarray:
     """Voxel size along the patient's axes x, y, z."""
     if spacing_mm is not None:
         return np.full(3, float(spacing_mm))
-    turn = np.abs(np.array(source.direction).reshape(3, 3))
+    turn = np.abs(source.axes)
     if np.abs(turn - np.rint(turn)).max() > STRAIGHT:
         raise DoseloError(
             "the CT's axes must run along the patient's for nnU-Net's axial slices, its direction is "
@@ -95,12 +93,12 @@ def _spacing(source: Grid, spacing_mm: float | None) -> np.ndarray:
 
 def _content(ct: sitk.Image, keep: Mapping[str, np.ndarray], body: np.ndarray | None) -> Box:
     """The box around the body and all structures, with a margin; all of the CT if it shows no body."""
-    array = sitk.GetArrayViewFromImage(ct)
-    margin = tuple(int(np.ceil(MARGIN_MM / s)) for s in reversed(ct.GetSpacing()))
-    masks = [body_mask(array) if body is None else body, *keep.values()]
+    grid = grid_of(ct)
+    margin = [int(np.ceil(BODY_MARGIN_MM / mm)) for mm in grid.spacing_zyx]
+    masks = [body_mask(array_view(ct)) if body is None else body, *keep.values()]
     boxes = [box for mask in masks if (box := box_around(mask, margin))]
     if not boxes:
-        return whole(grid_of(ct))
+        return grid.box
     return tuple(
         slice(min(part.start for part in parts), max(part.stop for part in parts)) for parts in zip(*boxes, strict=True)
     )
@@ -112,8 +110,8 @@ def _check(grid: Grid) -> None:
 
 
 def _check_nothing_is_cut(grid: Grid, source: Grid, keep: Mapping[str, np.ndarray]) -> None:
-    everything, half_a_voxel = extent_of(grid), np.array(grid.spacing) / 2
-    extents = {name: extent_of(source, box) for name, mask in keep.items() if (box := box_around(mask))}
+    everything, half_a_voxel = grid.extent(), np.array(grid.spacing) / 2
+    extents = {name: source.extent(box) for name, mask in keep.items() if (box := box_around(mask))}
     cut = [name for name, extent in extents.items() if not everything.holds(extent, half_a_voxel)]
     if cut:
         raise DoseloError(
@@ -124,13 +122,13 @@ def _check_nothing_is_cut(grid: Grid, source: Grid, keep: Mapping[str, np.ndarra
 
 def check_grid(grid: Grid) -> list[str]:
     """nnU-Net cuts 2d slices across the axis of largest spacing: that axis must be the patient's long one."""
-    found = []
+    findings = []
     if not grid.is_axial:
-        found.append(f"the third axis must run along the patient (axial slices), direction is {grid.direction}")
+        findings.append(f"the third axis must run along the patient (axial slices), direction is {grid.direction}")
     z, y, x = grid.spacing_zyx
     if z < max(y, x) - 1e-3:
-        found.append(
+        findings.append(
             "slice spacing must not be below in-plane spacing, or nnU-Net cuts its 2d slices across another "
             f"axis; found (z, y, x) = ({z:g}, {y:g}, {x:g}) mm: resample, for example to isotropic voxels"
         )
-    return found
+    return findings

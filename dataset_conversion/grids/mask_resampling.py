@@ -1,16 +1,14 @@
 """Masks on another grid, each structure on its own, keeping its volume."""
 
-import math
-
 import numpy as np
 import SimpleITK as sitk
 
-from nnunet_doselo.dataset.geometry import Grid
-from nnunet_doselo.dataset.images import grid_of
-
-from .voxel_boxes import as_image, box_around, coincide, cut, part_of
+from nnunet_doselo.dataset.geometry import Box, Grid, box_around
+from nnunet_doselo.dataset.images import array_of, as_image, grid_of, onto_grid
 
 TIE = 1e-6
+# of a voxel: how far two centres may lie apart that are meant to be one
+SAME_VOXEL = 1e-2
 
 
 def keep_volume(share: np.ndarray, volume_mm3: float, voxel_mm3: float) -> np.ndarray:
@@ -39,15 +37,15 @@ def resample_mask(mask: np.ndarray, source: Grid, grid: Grid) -> np.ndarray:
 
     Where the voxels of both grids coincide (cut, turned by quarters, mirrored) the mask stays as it is, to the voxel.
     """
-    placed = np.zeros(tuple(reversed(grid.size)), bool)
-    box = box_around(mask, margin=(1, 1, 1))
-    part = None if box is None else part_of(grid, cut(source, box))
+    placed = np.zeros(grid.shape, bool)
+    box = box_around(mask, margin=1)
+    part = None if box is None else part_of(grid, source.cut(box))
     if box is None or part is None:
         return placed
-    volume_mm3 = float(np.count_nonzero(mask[box])) * math.prod(source.spacing)
-    image = as_image(mask[box].astype(np.float32), cut(source, box))
-    share = resample(image, cut(grid, part), sitk.sitkLinear, 0.0)
-    placed[part] = keep_volume(_middle_first(share, grid.spacing_zyx), volume_mm3, math.prod(grid.spacing))
+    volume_mm3 = float(np.count_nonzero(mask[box])) * source.voxel_mm3
+    image = as_image(mask[box].astype(np.float32), source.cut(box))
+    share = resample(image, grid.cut(part), sitk.sitkLinear, 0.0)
+    placed[part] = keep_volume(_middle_first(share, grid.spacing_zyx), volume_mm3, grid.voxel_mm3)
     return placed
 
 
@@ -71,7 +69,21 @@ def resample(image: sitk.Image, grid: Grid, interpolator: int, outside: float) -
     Where the voxels coincide, the values are the image's own, to the bit.
     """
     how = sitk.sitkNearestNeighbor if coincide(grid, grid_of(image)) else interpolator
-    resampled = sitk.Resample(
-        image, grid.size, sitk.Transform(), how, grid.origin, grid.spacing, grid.direction, outside
-    )
-    return sitk.GetArrayFromImage(resampled)
+    return array_of(onto_grid(image, grid, interpolator=how, outside=outside))
+
+
+def part_of(grid: Grid, other: Grid) -> Box | None:
+    """The voxels of `grid` that `other` can reach, a box; None if the two do not meet."""
+    corners = grid.to_index(other.corners_mm())
+    low = np.floor(corners.min(axis=0)).astype(int)
+    high = np.ceil(corners.max(axis=0)).astype(int) + 1
+    box = [slice(max(0, lo), min(int(hi), n)) for lo, hi, n in zip(low.tolist(), high, grid.size, strict=True)]
+    return tuple(reversed(box)) if all(part.start < part.stop for part in box) else None
+
+
+def coincide(grid: Grid, other: Grid) -> bool:
+    """True if the voxels of one, as far as both reach, are voxels of the other: cut, turned by quarters or mirrored."""
+    steps = np.vstack([np.zeros(3), np.eye(3), np.diag(np.array(grid.size) - 1.0)])
+    index = other.to_index(grid.to_patient(steps))
+    same_volume = np.isclose(grid.voxel_mm3, other.voxel_mm3)
+    return bool(same_volume and np.abs(index - np.rint(index)).max() < SAME_VOXEL)

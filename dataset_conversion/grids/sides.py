@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nnunet_doselo.dataset.geometry import Grid
-
-from .voxel_boxes import box_around, extent_of, whole
+from nnunet_doselo.dataset.geometry import Grid, box_around
 
 
 def swapped_sides(masks: Mapping[str, np.ndarray], grid: Grid) -> list[str]:
@@ -25,6 +23,5 @@ def swapped_sides(masks: Mapping[str, np.ndarray], grid: Grid) -> list[str]:
 
 def _leftward_mm(mask: np.ndarray, grid: Grid) -> float:
     """Patient x (to the left) of the middle of the mask's box."""
-    box = box_around(mask) or whole(grid)
-    extent = extent_of(grid, box)
+    extent = grid.extent(box_around(mask))
     return float(extent.low[0] + extent.high[0]) / 2

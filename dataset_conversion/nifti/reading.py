@@ -9,12 +9,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import Grid
-from nnunet_doselo.dataset.images import grid_of, read_image
+from nnunet_doselo.dataset.geometry import Grid, box_around
+from nnunet_doselo.dataset.images import array_view, grid_of, read_image
 
 from ..cases.assemble import PatientImages
 from ..grids.mask_resampling import resample_mask
-from ..grids.voxel_boxes import box_around, extent_of
 from ..names.structure_names import NameMap
 from .layout import RIGID, LabelMap, Layout
 from .patients import NiftiPatient
@@ -51,7 +50,7 @@ def read_patient(source: Path, patient: NiftiPatient, layout: Layout, name_map: 
         images=images,
         masks=_masks(source, patient, layout, grid_of(ct), matched.by_tg263),
         dose=dose,
-        native_dose_max_gy=None if dose is None else float(sitk.GetArrayViewFromImage(dose).max()),
+        native_dose_max_gy=None if dose is None else float(array_view(dose).max()),
         alignment=alignment,
     )
 
@@ -71,7 +70,7 @@ def _read(source: Path, file: str) -> sitk.Image:
 def _not_finite(file: Path, image: sitk.Image) -> int:
     """Number of voxels. SimpleITK reads those of NIfTI files as 0, without a word: water, or no dose."""
     is_nifti = file.name.endswith((".nii", ".nii.gz"))
-    array = np.asanyarray(cast(Any, nibabel.load(file)).dataobj) if is_nifti else sitk.GetArrayViewFromImage(image)
+    array = np.asanyarray(cast(Any, nibabel.load(file)).dataobj) if is_nifti else array_view(image)
     return int(np.count_nonzero(~np.isfinite(array)))
 
 
@@ -88,7 +87,7 @@ def _aligned(source: Path, file: str, ct: sitk.Image, layout: Layout) -> tuple[s
 
 
 def _check_meets(file: str, image: sitk.Image, ct: sitk.Image, advice: str = "") -> None:
-    if not extent_of(grid_of(image)).overlaps(extent_of(grid_of(ct))):
+    if not grid_of(image).extent().overlaps(grid_of(ct).extent()):
         raise DoseloError(f"{file}: must lie where the CT lies, their coordinates do not overlap at all{advice}")
 
 
@@ -114,7 +113,7 @@ def _masks(
 
 def _mask(source: Path, file: str, grid: Grid) -> np.ndarray:
     image = _read(source, file)
-    array = sitk.GetArrayViewFromImage(image)
+    array = array_view(image)
     mask = array > 0
     inside = array[mask]
     if array.min() != 0 or (inside.size and inside.min() != inside.max()):
@@ -126,7 +125,7 @@ def _label_masks(
     source: Path, file: str, label_map: LabelMap, grid: Grid, tg263: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
     image = _read(source, file)
-    array = sitk.GetArrayViewFromImage(image)
+    array = array_view(image)
     unknown = array[~np.isin(array, [0, *label_map.names])]
     if unknown.size:
         raise DoseloError(f"{file}: holds {_shown(unknown)} without a name in the layout (`VALUE: ~` leaves one out)")
@@ -139,7 +138,7 @@ def _onto_ct(file: str, mask: np.ndarray, own: Grid, grid: Grid) -> np.ndarray:
     if not own.differences(grid):
         return mask
     box = box_around(mask)
-    if box is not None and not extent_of(grid).holds(extent_of(own, box), max(grid.spacing)):
+    if box is not None and not grid.extent().holds(own.extent(box), max(grid.spacing)):
         raise DoseloError(f"{file}: must lie within the CT, reaches beyond it")
     return resample_mask(mask, own, grid)
 

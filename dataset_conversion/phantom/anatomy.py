@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from nnunet_doselo.dataset.geometry import Grid
+from nnunet_doselo.dataset.geometry import UPRIGHT, Grid
 
 from .brain import paint_brain
 from .head import Build, paint_head, skin_distance
@@ -47,7 +47,7 @@ class Anatomy:
         z, y, x = self.axes
         spacing = (self.spacing_mm,) * 3
         origin = (float(x[0]), float(y[0]), float(z[0]))
-        return Grid((len(x), len(y), len(z)), spacing, origin, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+        return Grid((len(x), len(y), len(z)), spacing, origin, UPRIGHT)
 
 
 def draw_anatomy(rng: Generator, spacing_mm: float) -> Anatomy:

@@ -11,6 +11,9 @@ import SimpleITK as sitk
 from numpy.random import Generator
 from scipy import ndimage
 
+from nnunet_doselo.dataset.geometry import UPRIGHT, Grid
+from nnunet_doselo.dataset.images import array_of, as_image, index_xyz
+
 from .anatomy import Anatomy
 from .random_fields import smooth_field
 
@@ -34,11 +37,10 @@ def tumour_speed(anatomy: Anatomy, roughness: float, rng: Generator) -> np.ndarr
 
 def arrival(speed: np.ndarray, seeds: Sequence[Index] | np.ndarray, spacing_mm: float) -> np.ndarray:
     """When the front comes to each voxel: mm that it would have run at speed 1, (Z, Y, X); huge where it never does."""
-    image = sitk.GetImageFromArray(speed.astype(np.float32))
-    image.SetSpacing([spacing_mm] * 3)
+    grid = Grid(speed.shape[::-1], (spacing_mm,) * 3, (0.0,) * 3, UPRIGHT)
     front = sitk.FastMarchingImageFilter()
-    front.SetTrialPoints([tuple(int(i) for i in reversed(seed)) for seed in seeds])
-    return sitk.GetArrayFromImage(front.Execute(image))
+    front.SetTrialPoints([index_xyz(seed) for seed in seeds])
+    return array_of(front.Execute(as_image(speed.astype(np.float32), grid)))
 
 
 def first_reached(arrival_mm: np.ndarray, volume_mm3: float, spacing_mm: float) -> np.ndarray:

@@ -117,7 +117,7 @@ def describe_target(target: Target, anatomy: Anatomy) -> dict[str, object]:
     volume_cc. side: where most of it lies. crosses_midline: at least 1 cc on either side. parts: connected ones of at
     least 0.5 cc. solidity: share of its convex hull that it fills; well below 1 means not convex.
     """
-    voxel_cc = anatomy.spacing_mm**3 / 1000
+    voxel_cc = anatomy.grid.voxel_cc
     right_cc, left_cc = (
         voxel_cc * np.count_nonzero(target.mask & half) for half in (anatomy.points[0] > 0, anatomy.points[0] <= 0)
     )

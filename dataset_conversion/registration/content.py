@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.images import grid_of
+from nnunet_doselo.dataset.images import array_view, grid_of
 
 CT_BELOW_HU = -500
 """An image with lower values is a CT: a MR's signal is not negative."""
@@ -26,7 +26,7 @@ def windowed(image: sitk.Image, name: str) -> sitk.Image:
     size = grid_of(image).size
     if min(size) < LEAST_VOXELS or image.GetNumberOfComponentsPerPixel() > 1:
         raise DoseloError(f"{name}: to be registered it must be a volume of at least 4 voxels a side, found {size}")
-    values = sitk.GetArrayViewFromImage(image)
+    values = array_view(image)
     if not np.isfinite(values).all():
         raise DoseloError(f"{name}: to be registered its voxels must be finite, found some that are not")
     low, high = WINDOW_HU if values.min() < CT_BELOW_HU else _signal(values)
@@ -48,11 +48,9 @@ def content(image: sitk.Image) -> sitk.Image:
 
 
 def points_mm(mask: sitk.Image) -> np.ndarray:
-    """Patient coordinates (N, 3) in x, y, z of a mask's voxels; evenly thinned to about 2000."""
-    index = np.argwhere(sitk.GetArrayFromImage(mask))[:, ::-1]
-    index = index[:: 1 + len(index) // MOST_POINTS]
-    direction = np.array(mask.GetDirection()).reshape(3, 3)
-    return index * mask.GetSpacing() @ direction.T + mask.GetOrigin()
+    """Patient coordinates (N, 3), x, y, z, of a mask's voxels, evenly thinned to about 2000; (0, 3) of an empty one."""
+    centres_mm = grid_of(mask).centres_mm(array_view(mask) > 0)
+    return centres_mm[:: 1 + len(centres_mm) // MOST_POINTS]
 
 
 def binned(image: sitk.Image, voxel_mm: float) -> sitk.Image:
@@ -66,10 +64,10 @@ def binned(image: sitk.Image, voxel_mm: float) -> sitk.Image:
 
 def cropped(image: sitk.Image, around_mm: np.ndarray, margin_mm: float) -> sitk.Image:
     """The part of the image around points (N, 3), as far as it goes; all of it if hardly any lie inside."""
-    index = np.array([image.TransformPhysicalPointToContinuousIndex(point) for point in around_mm.tolist()])
-    margin = margin_mm / np.array(image.GetSpacing())
+    grid = grid_of(image)
+    index, margin = grid.to_index(around_mm), margin_mm / np.array(grid.spacing)
     first = np.clip(np.floor(index.min(axis=0) - margin), 0, None).astype(int)
-    last = np.clip(np.ceil(index.max(axis=0) + margin), None, np.array(image.GetSize()) - 1).astype(int)
+    last = np.clip(np.ceil(index.max(axis=0) + margin), None, np.array(grid.size) - 1).astype(int)
     if (last - first < LEAST_VOXELS).any():
         return image
     x, y, z = (slice(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True))
@@ -78,6 +76,7 @@ def cropped(image: sitk.Image, around_mm: np.ndarray, margin_mm: float) -> sitk.
 
 def share_inside(image: sitk.Image, points: np.ndarray) -> float:
     """Share of the points (N, 3) that lie in the image's field of view."""
-    index = np.array([image.TransformPhysicalPointToContinuousIndex(point) for point in points.tolist()])
-    inside = (index >= -0.5) & (index <= np.array(image.GetSize()) - 0.5)
+    grid = grid_of(image)
+    index = grid.to_index(points)
+    inside = (index >= -0.5) & (index <= np.array(grid.size) - 0.5)
     return float(inside.all(axis=1).mean())

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import SimpleITK as sitk
 
+from nnunet_doselo.dataset.images import array_view
+
 from .rigid import register_rigid
 
 BY_OBJECT = "spatial registration object"
@@ -42,5 +44,5 @@ def align(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform | Non
 
 
 def _resampled(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:
-    lowest = float(sitk.GetArrayViewFromImage(moving).min())
+    lowest = float(array_view(moving).min())
     return sitk.Resample(moving, fixed, transform, sitk.sitkLinear, lowest, sitk.sitkFloat32)

@@ -1,7 +1,8 @@
-"""Images on disk: SimpleITK's (x, y, z) becomes (Z, Y, X) in one place, and writes are all or nothing."""
+"""Images on disk and in memory: SimpleITK's (x, y, z) becomes (Z, Y, X) here alone, and writes are all or nothing."""
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ def read_array(path: Path) -> tuple[np.ndarray, Grid]:
     DoseloError: the file is missing, unreadable, cut short or not three-dimensional.
     """
     image = read_image(path)
-    return sitk.GetArrayFromImage(image), grid_of(image)
+    return array_of(image), grid_of(image)
 
 
 def read_grid(path: Path) -> Grid:
@@ -37,17 +38,64 @@ def read_grid(path: Path) -> Grid:
 
 
 def grid_of(image: sitk.Image) -> Grid:
+    """Where the voxels of a three-dimensional image lie."""
     return _grid(image, "image in memory")
 
 
-def write_array(path: Path, array: np.ndarray, grid: Grid) -> None:
-    """Write a (Z, Y, X) array on `grid`; the file appears whole or not at all."""
-    if tuple(reversed(array.shape)) != grid.size:
-        raise DoseloError(f"{path}: array (z, y, x) {array.shape} does not fit the grid (x, y, z) {grid.size}")
+def array_of(image: sitk.Image) -> np.ndarray:
+    """A copy of the voxels, (Z, Y, X)."""
+    return sitk.GetArrayFromImage(image)
+
+
+def array_view(image: sitk.Image) -> np.ndarray:
+    """The voxels themselves, (Z, Y, X), read-only, for as long as the image is kept: nothing is copied."""
+    return sitk.GetArrayViewFromImage(image)
+
+
+def as_image(array: np.ndarray, grid: Grid) -> sitk.Image:
+    """A (Z, Y, X) array on its grid, copied; booleans become 0 and 1.
+
+    Raises
+    ------
+    DoseloError: the shape is not the grid's.
+    """
+    if array.shape != grid.shape:
+        raise DoseloError(f"array (z, y, x) {array.shape} does not fit the grid (x, y, z) {grid.size}")
     image = sitk.GetImageFromArray(array.astype(np.uint8) if array.dtype == bool else array)
     image.SetSpacing(grid.spacing)
     image.SetOrigin(grid.origin)
     image.SetDirection(grid.direction)
+    return image
+
+
+def onto_grid(
+    image: sitk.Image, grid: Grid, *, interpolator: int = sitk.sitkLinear, outside: float = 0.0
+) -> sitk.Image:
+    """The image on another grid, in its own type; `outside` where it does not reach.
+
+    An image ends with the outer faces of its voxels: in the outermost half voxel the nearest voxel's value holds.
+    """
+    return sitk.Resample(
+        image, grid.size, sitk.Transform(), interpolator, grid.origin, grid.spacing, grid.direction, outside
+    )
+
+
+def index_xyz(index: Sequence[int] | np.ndarray) -> tuple[int, ...]:
+    """An array's index (z, y, x) in the order that SimpleITK's methods take."""
+    return tuple(int(i) for i in reversed(index))
+
+
+def write_array(path: Path, array: np.ndarray, grid: Grid) -> None:
+    """Write a (Z, Y, X) array on `grid`; the file appears whole or not at all.
+
+    Raises
+    ------
+    DoseloError: the shape is not the grid's.
+    """
+    try:
+        image = as_image(array, grid)
+    except DoseloError as error:
+        raise DoseloError(f"{path}: {error}") from None
     with all_or_nothing(path) as partial:
         sitk.WriteImage(image, str(partial), useCompression=True, compressionLevel=1)
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from nnunet_doselo.dataset.geometry import CC_PER_MM3, require_same_shape
+from nnunet_doselo.dataset.geometry import require_same_shape, voxel_cc
 
 from .overlap_metrics import FAR_MM
 
@@ -66,8 +66,7 @@ def find_islands(
     of_voxels = labels[tuple(where.T)]
     to_reference_mm = _distances_mm(where, reference, spacing_mm)
     in_voxels_gy = np.full(len(where), math.nan) if dose_gy is None else np.asarray(dose_gy)[box][tuple(where.T)]
-    voxel_cc = float(np.prod(spacing_mm)) * CC_PER_MM3
-    each = [_island(to_reference_mm[m], in_voxels_gy[m], voxel_cc) for m in _members(of_voxels)]
+    each = [_island(to_reference_mm[m], in_voxels_gy[m], voxel_cc(spacing_mm)) for m in _members(of_voxels)]
     return sorted(each, key=lambda island: -island.volume_cc)
 
 

@@ -8,7 +8,7 @@ import surface_distance
 from scipy import ndimage
 
 from nnunet_doselo.common.versions import version_of
-from nnunet_doselo.dataset.geometry import CC_PER_MM3, require_same_shape
+from nnunet_doselo.dataset.geometry import require_same_shape, voxel_cc
 
 FAR_MM = 20.0
 SURFACE_TOLERANCE_MM = 2.0
@@ -100,7 +100,7 @@ def false_positive_cc_beyond(
     (box,) = ndimage.find_objects((reference | evaluated).astype(np.uint8))
     to_reference_mm = ndimage.distance_transform_edt(~reference[box], sampling=spacing_mm)
     far = evaluated[box] & (to_reference_mm > distance_mm)
-    return float(np.count_nonzero(far) * np.prod(spacing_mm) * CC_PER_MM3)
+    return float(np.count_nonzero(far)) * voxel_cc(spacing_mm)
 
 
 def _masks(reference: np.ndarray, evaluated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

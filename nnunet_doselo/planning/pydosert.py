@@ -29,7 +29,8 @@ COPIES = 12
 """Volumes that the engine holds for each of them; 7 to 10 were measured."""
 PIXEL_MM = 1.0
 """Of PyDoseRT's fluence maps: its projection takes one pixel for one millimetre at the isocentre."""
-AIR_HU = -1000.0
+AIR_AROUND_HU = -1000.0
+"""What the engine is told of all that is not the body: air."""
 DEPTH_FRACTION = 1e-6
 """Bixels above this share of their beam's maximum are given their own depth, not the central axis's."""
 
@@ -73,7 +74,7 @@ def dose_of_fluence(
     edge_mm = float(np.prod(spacing_mm)) ** (1 / 3)
     zoom = edge_mm / np.asarray(spacing_mm, float)
     shape = tuple(int(np.ceil((n - 1) / z - 1e-6)) + 1 for n, z in zip(ct_hu.shape, zoom, strict=True))
-    cubes_hu = _resample(np.where(inside, ct_hu, AIR_HU), zoom, shape)
+    cubes_hu = _resample(np.where(inside, ct_hu, AIR_AROUND_HU), zoom, shape)
     cubes_dose = _dose_on_cubes(pydosert, fluence, cubes_hu, edge_mm, tuple(map(float, isocentre_mm)), beams)
     return _resample(cubes_dose, 1 / zoom, ct_hu.shape) * inside
 
@@ -118,8 +119,8 @@ def _dose_on_cubes(
     from pydosert.data.loaders import body_cylinder_radius_mm, crop_from_cylinder, pad_to_cylinder
 
     spacing_mm = (edge_mm,) * 3
-    radius_mm = body_cylinder_radius_mm(ct_hu, spacing_mm, isocentre_mm, air_hu=AIR_HU)
-    padded_hu, isocentre_mm, padding = pad_to_cylinder(ct_hu, spacing_mm, isocentre_mm, radius_mm, AIR_HU)
+    radius_mm = body_cylinder_radius_mm(ct_hu, spacing_mm, isocentre_mm, air_hu=AIR_AROUND_HU)
+    padded_hu, isocentre_mm, padding = pad_to_cylinder(ct_hu, spacing_mm, isocentre_mm, radius_mm, AIR_AROUND_HU)
     density = pydosert.Patient(ct_tensor=torch.from_numpy(padded_hu)).density_image
     maps = torch.from_numpy(fluence_in_pixels(fluence, beams.bixel_mm, edge_mm))
     sequence = _open_beams(pydosert, beams, isocentre_mm, tuple(maps.shape[1:]))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import CC_PER_MM3, TISSUE_HU, Grid, require_same_shape
+from nnunet_doselo.dataset.geometry import TISSUE_HU, Grid, require_same_shape
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset.patient import prescription_map
@@ -43,7 +43,7 @@ class Anatomy:
 
     def __post_init__(self) -> None:
         require_same_shape(ct_hu=self.ct_hu, oars=self.oars)
-        if tuple(reversed(self.ct_hu.shape)) != self.grid.size:
+        if self.ct_hu.shape != self.grid.shape:
             raise DoseloError(f"the CT (z, y, x) {self.ct_hu.shape} does not fit the grid (x, y, z) {self.grid.size}")
         if not self.grid.is_axial:
             raise DoseloError(f"slices of the CT must be axial, found direction {self.grid.direction}; reorient it")
@@ -55,7 +55,7 @@ class Anatomy:
 
     @property
     def voxel_cc(self) -> float:
-        return float(np.prod(self.grid.spacing)) * CC_PER_MM3
+        return self.grid.voxel_cc
 
 
 def anatomy_from_files(ct: Path | str, oars: Path | str) -> Anatomy:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import Grid, body_mask
+from nnunet_doselo.dataset.geometry import Grid, body_mask, voxel_cc
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset.patient import dose_counts
 from nnunet_doselo.evaluation.pictures import WINDOW_HU
@@ -53,7 +53,7 @@ class CaseImages:
 
     @property
     def voxel_cc(self) -> float:
-        return float(np.prod(self.spacing_mm)) / 1000
+        return voxel_cc(self.spacing_mm)
 
     def difference_gy(self, trainer: str) -> np.ndarray:
         """Evaluated less reference."""

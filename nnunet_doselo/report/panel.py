@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from nnunet_doselo.dataset.geometry import Box, box_around
 from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
 
 from .case_images import CaseImages
@@ -107,13 +108,9 @@ def _panels(count: int, title_lines: int) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_subplot(grid[i // columns, i % columns]) for i in range(count)]
 
 
-def _box(body: np.ndarray) -> tuple[slice, slice]:
+def _box(body: np.ndarray) -> Box:
     """Rows and columns of the body, and a margin; the whole slice if there is none."""
-    if not body.any():
-        return slice(None), slice(None)
-    spans = [(int(index.min()), int(index.max())) for index in np.nonzero(body)]
-    rows, columns = (slice(max(0, low - MARGIN_PIXELS), high + 1 + MARGIN_PIXELS) for low, high in spans)
-    return rows, columns
+    return box_around(body, MARGIN_PIXELS) or (slice(None), slice(None))
 
 
 def _draw_dose(axes: Axes, dose_gy: np.ndarray, prescription_gy: float) -> None:

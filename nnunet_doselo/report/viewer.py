@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnunet_doselo.common.files import json_values
+from nnunet_doselo.dataset.geometry import Box, box_around
 from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
 
 from .case_images import CaseImages
@@ -19,7 +20,7 @@ from .packing import PackedVolume, pack_labels, pack_values
 
 GREY_LEVELS = 64
 """Finer greys are hardly told apart, and noise in them takes most of the page."""
-MARGIN_MM = 6.0
+VIEW_MARGIN_MM = 6.0
 LONGEST = 200
 """Voxels along a side of a slice, and slices, at most."""
 SLICE_TO_PIXEL = 3
@@ -78,29 +79,20 @@ def json_bytes(content: Any) -> int:
     return len(json.dumps(json_values(content)))
 
 
-def _box(images: CaseImages, prescription_gy: float) -> tuple[slice, slice, slice]:
+def _box(images: CaseImages, prescription_gy: float) -> Box:
     """The body in its slices; of these, the ones in which there is something to see."""
     contours = [images.reference, *images.evaluated.values()]
     seen = images.oars > 0
     for one in contours:
         seen = seen | (one.labels > 0) | (one.dose_gy >= DOSE_SHOWN_FROM * prescription_gy)
-    along = seen.any(axis=(1, 2)), images.body.any(axis=(0, 2)), images.body.any(axis=(0, 1))
-    slices, rows, columns = (_range(there, mm) for there, mm in zip(along, images.spacing_mm, strict=True))
+    margin = [round(VIEW_MARGIN_MM / mm) for mm in images.spacing_mm]
+    everything = tuple(slice(0, size) for size in seen.shape)
+    slices, *_ = box_around(seen, margin) or everything
+    _, rows, columns = box_around(images.body, margin) or everything
     return slices, rows, columns
 
 
-def _range(there: Any, spacing_mm: float) -> slice:
-    """From the first to the last that is True, and a margin; everything if none is."""
-    if not there.any():
-        return slice(0, len(there))
-    margin = round(MARGIN_MM / spacing_mm)
-    first, last = int(there.argmax()), len(there) - int(there[::-1].argmax())
-    return slice(max(0, first - margin), min(len(there), last + margin))
-
-
-def _viewed(
-    images: CaseImages, box: tuple[slice, slice, slice], step_z: int, step_yx: int, top_gy: float
-) -> ViewedCase:
+def _viewed(images: CaseImages, box: Box, step_z: int, step_yx: int, top_gy: float) -> ViewedCase:
     look_at = images.slice_to_look_at()
     numbers = [z for z in range(box[0].start, box[0].stop) if (z - look_at) % step_z == 0]
     part = np.ix_(numbers, *(range(one.start, one.stop, step_yx) for one in box[1:]))

@@ -11,7 +11,6 @@ from functools import cached_property
 import numpy as np
 
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.geometry import CC_PER_MM3
 from nnunet_doselo.dataset.patient import Patient, label_values
 from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
 from nnunet_doselo.evaluation.clinical_goals import Goal, ScorecardRow, scorecard
@@ -41,10 +40,6 @@ class Evaluated:
     reference_gy: np.ndarray
     evaluated_gy: np.ndarray
 
-    @property
-    def voxel_mm3(self) -> float:
-        return float(np.prod(self.patient.spacing_mm))
-
     @cached_property
     def in_body_gy(self) -> tuple[np.ndarray, np.ndarray]:
         """Reference and evaluated dose, 0 outside the body."""
@@ -59,7 +54,7 @@ class Evaluated:
     @cached_property
     def dvhs(self) -> dict[str, tuple[DVH, DVH]]:
         """Of every structure in the reference and in the evaluated dose."""
-        doses, voxel_cc = (self.reference_gy, self.evaluated_gy), self.voxel_mm3 * CC_PER_MM3
+        doses, voxel_cc = (self.reference_gy, self.evaluated_gy), self.patient.grid.voxel_cc
         return {
             one.name: tuple(DVH.from_dose(dose_gy, one.mask, voxel_cc) for dose_gy in doses)  # type: ignore[misc]
             for one in self.structures
@@ -80,7 +75,7 @@ def dose_scores(found: Evaluated, *, predicted: bool) -> Scores:
     """RMAE, OpenKBP's two scores, and of predicted doses what they differ from the planned one by."""
     reference_gy, evaluated_gy = found.in_body_gy
     case, body = found.patient.name, found.patient.body
-    structures = structure_doses(case, found.structures, found.reference_gy, found.evaluated_gy, found.voxel_mm3)
+    structures = structure_doses(case, found.structures, found.reference_gy, found.evaluated_gy, found.patient.grid.voxel_mm3)
     scores = {
         "rmae": rmae(found.reference_gy, found.evaluated_gy, body, found.dataset.guidance.prescription_gy),
         "dose_score_gy": dose_score(reference_gy, evaluated_gy, body),

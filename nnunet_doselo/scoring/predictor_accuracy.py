@@ -12,7 +12,6 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import replace_files
 from nnunet_doselo.common.versions import versions
 from nnunet_doselo.dataset.folder import CONTEXT_KINDS, ExtendedDataset
-from nnunet_doselo.dataset.geometry import CC_PER_MM3
 from nnunet_doselo.dataset.patient import Patient, dose_counts, label_values, load_patient
 from nnunet_doselo.dataset.structure_masks import structure_masks
 from nnunet_doselo.evaluation.dose_metrics import dose_score
@@ -97,8 +96,7 @@ def _score(
 ) -> PredictorCase:
     planned_gy, predicted_gy = _doses(predictor, dataset, patient, device)
     structures = structure_masks(patient.labels, patient.oars, label_values(dataset), dataset.guidance)
-    voxel_mm3 = float(np.prod(patient.spacing_mm))
-    doses = structure_doses(patient.name, structures, planned_gy, predicted_gy, voxel_mm3)
+    doses = structure_doses(patient.name, structures, planned_gy, predicted_gy, patient.grid.voxel_mm3)
     return PredictorCase(patient.name, dose_error_gy(patient, predicted_gy), doses)
 
 
@@ -125,11 +123,10 @@ def _pictures(
 ) -> None:
     planned_gy, predicted_gy = _doses(predictor, dataset, patient, device)
     picture_of(output / f"{title}.png", patient, planned_gy, predicted_gy, dataset, reference_title="Planned dose")
-    voxel_cc = float(np.prod(patient.spacing_mm)) * CC_PER_MM3
     structures = structure_masks(patient.labels, patient.oars, label_values(dataset), dataset.guidance)
     dvh_picture(
         output / f"{title}_dvh.png",
-        dvh_curves(structures, planned_gy, predicted_gy, voxel_cc),
+        dvh_curves(structures, planned_gy, predicted_gy, patient.grid.voxel_cc),
         title=f"{patient.name}, {title} dose score",
         reference_title="Planned dose",
         evaluated_title="Predicted dose",

@@ -22,7 +22,7 @@ from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.geometry import AIR_HU
-from nnunet_doselo.dataset.images import read_grid, read_image
+from nnunet_doselo.dataset.images import array_of, grid_of, onto_grid, read_grid, read_image
 
 KINDS = ("ct", "labels", "oars", "dose")
 SAME_SPACING = 0.01
@@ -140,27 +140,12 @@ def _interpolation(kind: str) -> int:
 
 def _resampled(image: sitk.Image, spacing_mm: tuple[float, ...], interpolation: int, kind: str) -> np.ndarray:
     """(Z, Y, X) with spacing (y, x) or (z, y, x), outer faces kept; untouched if the spacing fits to 1 %."""
-    present = image.GetSpacing()  # x, y, z
-    new = (*reversed(spacing_mm), *present[len(spacing_mm) :])
-    if all(abs(old / now - 1) <= SAME_SPACING for old, now in zip(present, new, strict=True)):
-        return sitk.GetArrayFromImage(image)
-    size = [max(1, round(n * old / now)) for n, old, now in zip(image.GetSize(), present, new, strict=True)]
-    corner = image.TransformContinuousIndexToPhysicalPoint(
-        [(now / old - 1) / 2 for old, now in zip(present, new, strict=True)]
-    )
+    grid = grid_of(image)
+    spacing_zyx = (*grid.spacing_zyx[: 3 - len(spacing_mm)], *spacing_mm)
+    if all(abs(mm / new - 1) <= SAME_SPACING for mm, new in zip(grid.spacing_zyx, spacing_zyx, strict=True)):
+        return array_of(image)
     outside = AIR_HU if kind == "ct" else 0
-    resampled = sitk.Resample(
-        image,
-        size,
-        sitk.Transform(),
-        interpolation,
-        corner,
-        new,
-        image.GetDirection(),
-        outside,
-        image.GetPixelID(),
-    )
-    return sitk.GetArrayFromImage(resampled)
+    return array_of(onto_grid(image, grid.respaced(spacing_zyx), interpolator=interpolation, outside=outside))
 
 
 def _save(array: np.ndarray, path: Path, meta: dict) -> None:

@@ -8,7 +8,17 @@ import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import Grid
-from nnunet_doselo.dataset.images import grid_of, read_array, read_grid, write_array
+from nnunet_doselo.dataset.images import (
+    array_of,
+    array_view,
+    as_image,
+    grid_of,
+    index_xyz,
+    onto_grid,
+    read_array,
+    read_grid,
+    write_array,
+)
 
 GRID = Grid((4, 3, 2), (1.0, 2.0, 3.0), (10.0, 20.0, 30.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -101,3 +111,38 @@ def test_two_dimensions_are_refused(tmp_path: Path) -> None:
 
 def test_grid_of_an_image_in_memory() -> None:
     assert grid_of(sitk.Image(4, 3, 2, sitk.sitkUInt8)).size == (4, 3, 2)
+
+
+def test_an_array_and_its_grid_become_an_image_and_come_back() -> None:
+    image = as_image(ARRAY, GRID)
+    assert image.GetPixel(*index_xyz((1, 2, 3))) == ARRAY[1, 2, 3] == 23
+    assert image.TransformIndexToPhysicalPoint(index_xyz((1, 2, 3))) == (13.0, 24.0, 33.0)
+    assert np.array_equal(array_of(image), ARRAY)
+    assert grid_of(image) == GRID
+
+
+def test_a_copy_can_be_written_and_a_view_cannot() -> None:
+    image = as_image(ARRAY, GRID)
+    array_of(image)[0, 0, 0] = 99
+    assert np.array_equal(array_view(image), ARRAY)
+    with pytest.raises(ValueError, match="read-only"):
+        array_view(image)[0, 0, 0] = 99
+
+
+def test_a_mask_becomes_ones_and_zeros() -> None:
+    assert array_of(as_image(ARRAY > 11, GRID)).tolist() == (ARRAY > 11).astype(int).tolist()
+
+
+def test_an_array_of_another_shape_is_no_image_of_that_grid() -> None:
+    with pytest.raises(DoseloError, match=r"array \(z, y, x\) \(4, 3, 2\) does not fit the grid \(x, y, z\)"):
+        as_image(ARRAY.transpose(), GRID)
+
+
+def test_an_image_on_another_grid_is_interpolated_and_filled_up() -> None:
+    """A ramp along x of 1 a mm; the outermost half voxel has the nearest voxel's value, beyond lies `outside`."""
+    ramp = np.broadcast_to(np.arange(4, dtype=np.float32), (2, 3, 4))
+    row = Grid((6, 1, 1), (0.9, 1.0, 1.0), (9.75, 22.0, 30.0), GRID.direction)
+    values = array_of(onto_grid(as_image(ramp, GRID), row, outside=-7.0))
+    assert values.ravel() == pytest.approx([0.0, 0.65, 1.55, 2.45, 3.0, -7.0])
+    same = onto_grid(as_image(ramp, GRID), GRID, interpolator=sitk.sitkNearestNeighbor)
+    assert array_of(same).tolist() == ramp.tolist()

@@ -199,6 +199,13 @@ def test_only_one_file_knows_dask() -> None:
     assert {name for name in MODULES if named(imports(name), "distributed", "dask")} == {f"{CORE}.benchmark.cluster"}
 
 
+def test_only_one_file_turns_simpleitks_axes() -> None:
+    """All others take arrays, images, points and grids from `dataset.images` and `dataset.geometry`."""
+    turning = ("GetArrayFromImage", "GetArrayViewFromImage", "GetImageFromArray")
+    using = {name for name, path in MODULES.items() if any(word in path.read_text() for word in turning)}
+    assert using == {f"{CORE}.dataset.images"}
+
+
 def loaded_by(module: str, *packages: str) -> str:
     """Which of the packages are loaded once the module is, or whatever else it said."""
     code = f"import sys, {module}; print(*sorted({{*{packages}}} & {{*sys.modules}}))"

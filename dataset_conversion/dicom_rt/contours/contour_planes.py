@@ -23,13 +23,6 @@ class ContourPlane:
     polygons: tuple[np.ndarray, ...]
 
 
-def to_indices(contours: Sequence[np.ndarray], grid: Grid) -> list[np.ndarray]:
-    """Patient coordinates, (N, 3) mm each, to voxel indices x, y, z with fractions."""
-    matrix = np.array(grid.direction, float).reshape(3, 3) * grid.spacing
-    points = np.concatenate(contours) - grid.origin
-    return np.split(np.linalg.solve(matrix, points.T).T, np.cumsum([len(c) for c in contours])[:-1])
-
-
 def same_plane_slices(grid: Grid) -> float:
     """How far apart, in slices, two contours may lie and still be in one plane."""
     return min(SAME_PLANE_SLICES, SAME_PLANE_MM / grid.spacing[2])
@@ -44,7 +37,7 @@ def contour_planes(contours: Sequence[np.ndarray], grid: Grid) -> list[ContourPl
     """
     if not contours:
         return []
-    indices = to_indices(contours, grid)
+    indices = [grid.to_index(points_mm) for points_mm in contours]
     _require_parallel(indices, grid)
     positions = np.array([points[:, 2].mean() for points in indices])
     order = np.argsort(positions, kind="stable")

@@ -49,7 +49,7 @@ def rasterise(contours: Sequence[np.ndarray], grid: Grid, *, fill_gaps: bool = T
     ------
     DoseloError: a contour does not run parallel to the slices.
     """
-    mask = np.zeros(grid.size[::-1], bool)
+    mask = np.zeros(grid.shape, bool)
     planes = contour_planes(contours, grid)
     box = _box(planes, grid)
     if not mask[:, box[0], box[1]].size:

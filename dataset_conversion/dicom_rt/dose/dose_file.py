@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from pydicom import Dataset
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.images import as_image
 
 from ..files.objects import integer, numbers, optional, read_dataset, required
 from ..files.pixels import stored_values
@@ -60,11 +61,8 @@ def read_dose_image(file: Path) -> sitk.Image:
     offsets_mm = _offsets_mm(dataset, plane, len(dose_gy), file)
     if offsets_mm[-1] < offsets_mm[0]:
         offsets_mm, dose_gy = offsets_mm[::-1], dose_gy[::-1]
-    image = sitk.GetImageFromArray(dose_gy)
-    image.SetOrigin((plane.origin_mm + offsets_mm[0] * plane.normal).tolist())
-    image.SetSpacing((plane.spacing_mm[1], plane.spacing_mm[0], _step_mm(offsets_mm, dataset, plane, file)))
-    image.SetDirection(plane.matrix.ravel().tolist())
-    return image
+    step_mm = _step_mm(offsets_mm, dataset, plane, file)
+    return as_image(dose_gy, plane.stacked(len(dose_gy), step_mm, offsets_mm[0]))
 
 
 def _parts(plan: Dataset, file: Path) -> list[tuple[int, int | None]]:

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import GRID_TOLERANCE, Grid
-from nnunet_doselo.dataset.images import grid_of
+from nnunet_doselo.dataset.images import array_of, array_view, grid_of, onto_grid
 
 from .dose_choice import choose_doses
 from .dose_file import read_dose_header, read_dose_image
@@ -42,7 +42,7 @@ def read_doses(files: Sequence[Path]) -> Dose:
     """
     chosen, notes = choose_doses([read_dose_header(file) for file in files])
     total = sum_of([read_dose_image(header.file) for header in chosen])
-    native_max_gy = float(sitk.GetArrayViewFromImage(total).max())
+    native_max_gy = float(array_view(total).max())
     if native_max_gy <= 0:
         raise DoseloError(f"{chosen[0].file}: the dose is 0 everywhere; export it after it was calculated")
     return Dose(total, native_max_gy, notes)
@@ -54,15 +54,15 @@ def on_grid(dose: Dose, grid: Grid) -> np.ndarray:
     Outside of the dose's grid it is 0. That grid ends with the faces of its voxels: in the outermost half voxel, where
     there is nothing to interpolate with, the dose of the nearest voxel holds.
     """
-    return sitk.GetArrayFromImage(_resampled(dose.image, grid))
+    return array_of(onto_grid(dose.image, grid))
 
 
 def sum_of(images: Sequence[sitk.Image]) -> sitk.Image:
     """Added voxel by voxel; images on different grids are first interpolated onto one that holds them all."""
     grids = [grid_of(image) for image in images]
     if any(grids[0].differences(grid) for grid in grids[1:]):
-        common = common_grid(grids)
-        images = [_resampled(image, common) for image in images]
+        covering = covering_grid(grids)
+        images = [onto_grid(image, covering) for image in images]
     total = images[0]
     for image in images[1:]:
         image.CopyInformation(total)  # equal within tolerance, which is not enough for SimpleITK
@@ -70,25 +70,11 @@ def sum_of(images: Sequence[sitk.Image]) -> sitk.Image:
     return total
 
 
-def common_grid(grids: Sequence[Grid]) -> Grid:
+def covering_grid(grids: Sequence[Grid]) -> Grid:
     """The grid of smallest voxels, made larger by whole voxels until it holds all others."""
-    finest = min(grids, key=lambda grid: float(np.prod(grid.spacing)))
-    spacing, matrix = np.array(finest.spacing), np.array(finest.direction).reshape(3, 3)
-    corners = np.concatenate([_corners_mm(grid) for grid in grids])
-    index = (corners - finest.origin) @ matrix / spacing  # of the voxels' outer faces: -0.5 to size - 0.5
-    first = np.floor(index.min(axis=0) + 0.5 + GRID_TOLERANCE).astype(int)
-    last = np.ceil(index.max(axis=0) - 0.5 - GRID_TOLERANCE).astype(int)
-    origin = finest.origin + matrix @ (first * spacing)
-    return Grid(tuple((last - first + 1).tolist()), finest.spacing, tuple(origin.tolist()), finest.direction)
-
-
-def _corners_mm(grid: Grid) -> np.ndarray:
-    """(8, 3): the outer corners of the corner voxels."""
-    index = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in grid.size])).reshape(3, 8).T
-    return index * grid.spacing @ np.array(grid.direction).reshape(3, 3).T + grid.origin
-
-
-def _resampled(image: sitk.Image, grid: Grid) -> sitk.Image:
-    return sitk.Resample(
-        image, grid.size, sitk.Transform(), sitk.sitkLinear, grid.origin, grid.spacing, grid.direction, 0.0
-    )
+    finest = min(grids, key=lambda grid: grid.voxel_mm3)
+    faces = finest.to_index(np.concatenate([grid.corners_mm() for grid in grids]))  # its own: -0.5 to size - 0.5
+    first = np.floor(faces.min(axis=0) + 0.5 + GRID_TOLERANCE).astype(int)
+    last = np.ceil(faces.max(axis=0) - 0.5 - GRID_TOLERANCE).astype(int)
+    spans = zip(first.tolist(), last.tolist(), strict=True)
+    return finest.cut(tuple(reversed([slice(low, high + 1) for low, high in spans])))

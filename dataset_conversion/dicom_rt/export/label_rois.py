@@ -1,13 +1,12 @@
 """The labels of one label map as structures on a CT: masks on its grid, outlines on its slices."""
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import CC_PER_MM3, Grid
+from nnunet_doselo.dataset.geometry import Grid
 
 from ..files.ct_stack import CtStack
 from .keyholes import keyholed_outlines
@@ -72,7 +71,7 @@ def _contours(mask: np.ndarray, stack: CtStack, holes: Holes) -> Iterator[tuple[
 
 
 def _volume_cc(mask: np.ndarray, grid: Grid) -> float:
-    return np.count_nonzero(mask) * math.prod(grid.spacing) * CC_PER_MM3
+    return np.count_nonzero(mask) * grid.voxel_cc
 
 
 def _remarks(name: str, before_cc: float, after_cc: float) -> list[str]:

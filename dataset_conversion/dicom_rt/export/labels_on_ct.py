@@ -1,12 +1,11 @@
 """Label maps of a dataset's grid, one structure at a time, on the grid of the CT that they were made from."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import Grid
+from nnunet_doselo.dataset.geometry import Grid, box_around
 
 from ...grids.mask_resampling import resample_mask
 
@@ -41,11 +40,10 @@ def on_grid_of_ct(mask: np.ndarray, grid: Grid, ct: Grid) -> np.ndarray:
 
 
 def _require_inside(mask: np.ndarray, grid: Grid, ct: Grid) -> None:
-    if not mask.any():
+    box = box_around(mask)
+    if box is None:
         return
-    hits = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in (2, 1, 0)]
-    corners = np.array(list(product(*((hit[0], hit[-1]) for hit in hits))), float)
-    reached = _index(ct, _position(grid, corners))
+    reached = ct.to_index(grid.corners_mm(box, beyond=0.0))
     beyond = np.maximum(-0.5 - reached, reached - (np.array(ct.size) - 0.5)).max(axis=0)
     worst_mm = float((beyond * ct.spacing).max())
     if worst_mm > ROUNDING * min(grid.spacing):
@@ -53,13 +51,3 @@ def _require_inside(mask: np.ndarray, grid: Grid, ct: Grid) -> None:
             f"the label map reaches {worst_mm:.1f} mm beyond the CT: do both belong to one patient, is the CT whole, "
             "and has nothing moved the label map in space since the conversion?"
         )
-
-
-def _position(grid: Grid, index: np.ndarray) -> np.ndarray:
-    """(N, 3) indices (x, y, z) to patient coordinates in mm."""
-    return index * grid.spacing @ np.reshape(grid.direction, (3, 3)).T + grid.origin
-
-
-def _index(grid: Grid, position_mm: np.ndarray) -> np.ndarray:
-    """The way back; the columns of a direction are perpendicular unit vectors."""
-    return (position_mm - grid.origin) @ np.reshape(grid.direction, (3, 3)) / grid.spacing

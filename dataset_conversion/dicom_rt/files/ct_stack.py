@@ -36,12 +36,4 @@ def read_stack(files: Sequence[Path]) -> CtStack:
     """
     datasets = [(file, read_dataset(file)) for file in files]
     slices, spacing_mm = even_stack([Slice(file, dataset, read_plane(dataset, file)) for file, dataset in datasets])
-    plane = slices[0].plane
-    rows, columns = plane.shape
-    grid = Grid(
-        (columns, rows, len(slices)),
-        (plane.spacing_mm[1], plane.spacing_mm[0], spacing_mm),
-        tuple(plane.origin_mm.tolist()),
-        tuple(plane.matrix.ravel().tolist()),
-    )
-    return CtStack(tuple(slices), grid)
+    return CtStack(tuple(slices), slices[0].plane.stacked(len(slices), spacing_mm))

@@ -10,6 +10,7 @@ import numpy as np
 from pydicom import Dataset
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.geometry import Grid
 
 from .objects import integer, numbers
 
@@ -39,7 +40,18 @@ class Plane:
 
     @property
     def normal(self) -> np.ndarray:
+        """(3,), a unit vector."""
         return self.matrix[:, 2]
+
+    def stacked(self, planes: int, step_mm: float, first_mm: float = 0.0) -> Grid:
+        """The grid of so many planes like this one, the first of them `first_mm` from here along the normal."""
+        rows, columns = self.shape
+        return Grid(
+            (columns, rows, planes),
+            (self.spacing_mm[1], self.spacing_mm[0], step_mm),
+            tuple((self.origin_mm + first_mm * self.normal).tolist()),
+            tuple(self.matrix.ravel().tolist()),
+        )
 
 
 def read_plane(dataset: Dataset, path: Path) -> Plane:

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import AIR_HU
+from nnunet_doselo.dataset.images import as_image
 
 from .objects import numbers, optional, read_dataset, required
 from .pixels import require_single_frame, stored_values
@@ -37,12 +38,7 @@ def read_series(files: Sequence[Path]) -> sitk.Image:
     volume = np.stack([_values(item) for item in slices])
     if _modality(slices) == "CT":
         np.maximum(volume, AIR_HU, out=volume)
-    plane = slices[0].plane
-    image = sitk.GetImageFromArray(volume)
-    image.SetOrigin(plane.origin_mm.tolist())
-    image.SetSpacing((plane.spacing_mm[1], plane.spacing_mm[0], spacing_mm))
-    image.SetDirection(plane.matrix.ravel().tolist())
-    return image
+    return as_image(volume, slices[0].plane.stacked(len(slices), spacing_mm))
 
 
 def _read_slice(file: Path) -> Slice:

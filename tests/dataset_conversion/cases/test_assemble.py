@@ -12,10 +12,10 @@ import SimpleITK as sitk
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.geometry import Grid
+from nnunet_doselo.dataset.images import as_image
 from nnunet_doselo.dataset_conversion.cases.assemble import PatientImages, to_case, write_case
 from nnunet_doselo.dataset_conversion.cases.writer import DatasetWriter
 from nnunet_doselo.dataset_conversion.grids.common_grid import GridSettings
-from nnunet_doselo.dataset_conversion.grids.voxel_boxes import as_image
 from nnunet_doselo.dataset_conversion.names.structure_names import NameMap, read_name_map
 from nnunet_doselo.dataset_conversion.verify import verify
 

@@ -8,14 +8,12 @@ import SimpleITK as sitk
 from dicom_files import Geometry
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import AIR_HU, Grid
-from nnunet_doselo.dataset.images import grid_of
+from nnunet_doselo.dataset.geometry import AIR_HU, UPRIGHT, Grid
+from nnunet_doselo.dataset.images import as_image, grid_of
 from nnunet_doselo.dataset_conversion.grids.common_grid import GridSettings, common_grid, onto
-from nnunet_doselo.dataset_conversion.grids.mask_resampling import keep_volume, resample_mask
+from nnunet_doselo.dataset_conversion.grids.mask_resampling import keep_volume, part_of, resample_mask
 from nnunet_doselo.dataset_conversion.grids.sides import swapped_sides
-from nnunet_doselo.dataset_conversion.grids.voxel_boxes import as_image, box_around, extent_of, part_of
 
-UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 OWN = GridSettings(spacing_mm=None)
 # 30 degrees around x, and 2 degrees: less than "axial slices" are allowed to be tilted
 TILTED, SLIGHTLY = (
@@ -195,24 +193,6 @@ def test_an_empty_mask_and_one_elsewhere_give_empty_ones() -> None:
     far = Grid((5, 5, 5), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), UPRIGHT)
     assert not resample_mask(np.zeros((20, 40, 50), bool), source, far).any()
     assert not resample_mask(np.ones((20, 40, 50), bool), source, far).any()
-
-
-def test_boxes_of_masks() -> None:
-    mask = np.zeros((4, 5, 6), bool)
-    assert box_around(mask) is None
-    mask[1, 2, 3] = mask[2, 2, 5] = True
-    assert box_around(mask) == (slice(1, 3), slice(2, 3), slice(3, 6))
-    assert box_around(mask, margin=(1, 9, 1)) == (slice(0, 4), slice(0, 5), slice(2, 6))
-
-
-def test_extents_run_from_face_to_face() -> None:
-    whole = extent_of(Grid((2, 3, 4), (1.0, 2.0, 3.0), (0.0, 0.0, 0.0), UPRIGHT))
-    assert (whole.low.tolist(), whole.high.tolist()) == ([-0.5, -1.0, -1.5], [1.5, 5.0, 10.5])
-    beside = extent_of(Grid((2, 3, 4), (1.0, 2.0, 3.0), (2.0, 0.0, 0.0), UPRIGHT))
-    assert not whole.overlaps(beside)
-    assert not whole.holds(beside, 1.0)
-    assert whole.holds(beside, 2.0)
-    assert whole.overlaps(extent_of(Grid((1, 1, 1), (1.0, 1.0, 1.0), (1.0, 0.0, 0.0), UPRIGHT)))
 
 
 def test_the_part_of_a_grid_that_another_reaches() -> None:
