@@ -287,8 +287,10 @@ def test_a_registration_is_asked_for_recorded_and_drawn(
         drawn.append((png.relative_to(folder), fixed.shape, moving.shape, spacing_mm, title))
 
     package = "nnunet_doselo.dataset_conversion"
-    monkeypatch.setitem(sys.modules, f"{package}.mr_alignment", SimpleNamespace(align=align))
-    monkeypatch.setitem(sys.modules, f"{package}.checkerboard", SimpleNamespace(save_checkerboard=save_checkerboard))
+    monkeypatch.setitem(sys.modules, f"{package}.registration.mr_alignment", SimpleNamespace(align=align))
+    monkeypatch.setitem(
+        sys.modules, f"{package}.cases.checkerboard", SimpleNamespace(save_checkerboard=save_checkerboard)
+    )
     for patient in source.iterdir():
         write_array(patient / "MR.nii.gz", phantoms.mr_image(), far())
     (source / "Mueller_Hans" / "Target.nii.gz").unlink()
