@@ -75,7 +75,9 @@ def dose_scores(found: Evaluated, *, predicted: bool) -> Scores:
     """RMAE, OpenKBP's two scores, and of predicted doses what they differ from the planned one by."""
     reference_gy, evaluated_gy = found.in_body_gy
     case, body = found.patient.name, found.patient.body
-    structures = structure_doses(case, found.structures, found.reference_gy, found.evaluated_gy, found.patient.grid.voxel_mm3)
+    structures = structure_doses(
+        case, found.structures, found.reference_gy, found.evaluated_gy, found.patient.grid.voxel_mm3
+    )
     scores = {
         "rmae": rmae(found.reference_gy, found.evaluated_gy, body, found.dataset.guidance.prescription_gy),
         "dose_score_gy": dose_score(reference_gy, evaluated_gy, body),
