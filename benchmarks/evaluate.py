@@ -25,8 +25,8 @@ from scipy import ndimage
 from nnunet_doselo.dataset.folder import ExtendedDataset, raw_dataset
 from nnunet_doselo.dataset.images import write_array
 from nnunet_doselo.dataset.patient import load_patient
-from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
-from nnunet_doselo.evaluation.goal_choice import choose_goals
+from nnunet_doselo.evaluation.gamma import GammaCriterion
+from nnunet_doselo.evaluation.goal_files import choose_goals
 from nnunet_doselo.planning.edited_labels import edited_label_maps
 from nnunet_doselo.scoring.case_evaluation import CaseTask, evaluate_case, load_evaluated
 from nnunet_doselo.scoring.case_scores import (

@@ -15,7 +15,7 @@ import typer
 
 from nnunet_doselo.evaluation.comparison_file import ComparedContours, Comparison, Summary, read_comparison
 from nnunet_doselo.evaluation.metrics import Metric
-from nnunet_doselo.evaluation.paired_tests import compare
+from nnunet_doselo.evaluation.paired_tests import compare_paired
 
 SHOWN = (
     "rmae",
@@ -63,7 +63,7 @@ def pairs(comparison: Comparison, wanted: list[tuple[str, str]]) -> str:
 
 def _pair(comparison: Comparison, first: ComparedContours, second: ComparedContours, metric: Metric) -> list[str]:
     values = comparison.table.values[metric.key]
-    found = compare(values[second.name], values[first.name], lower_is_better=metric.better == "lower")
+    found = compare_paired(values[second.name], values[first.name], lower_is_better=metric.better == "lower")
     ends = f"{_number(found.interval.low, metric, 1)} to {_number(found.interval.high, metric, 1)}"
     difference = f"{_number(found.mean_difference, metric, 1)} ({ends})"
     counts = f"{found.better}, {found.worse} of {found.cases}"

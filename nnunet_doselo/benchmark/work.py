@@ -13,7 +13,7 @@ from nnunet_doselo.common.files import all_or_nothing, write_json
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.planning.cohort_plans import PlanTask, plan_case
 from nnunet_doselo.planning.plan_record import read_record, record_path
-from nnunet_doselo.scoring import contour_folder as cohort
+from nnunet_doselo.scoring import contour_folder
 from nnunet_doselo.scoring.dose_sources import PlannedDoses
 
 from .inputs import INPUTS_FILE
@@ -146,7 +146,9 @@ def evaluate_noise(run: Run, benchmark: Benchmark) -> Made:
 
 def _evaluate(benchmark: Benchmark, contours: Path, folder: Path, cases: tuple[str, ...], name: str) -> Made:
     source = PlannedDoses(benchmark.dataset, folder / "plans", benchmark.reference, benchmark.split)
-    cohort.evaluate(benchmark.dataset, contours, source, folder, split=benchmark.split, cases=cases, name=name)
+    contour_folder.evaluate_folder(
+        benchmark.dataset, contours, source, folder, split=benchmark.split, cases=cases, name=name
+    )
     file = folder / "evaluation.json"
     return Made({"evaluation_sha256": sha256_of(file)}, (file,))
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import benchmark, clinical, data, nifti, planning_systems, predictor, report, results, setup, training
+from . import benchmark, clinical, data, nifti, planning_systems, predictions, predictor, report, setup, training
 from .several_values import SeveralValues
 
 app = typer.Typer(
@@ -27,11 +27,11 @@ for name, command in {
     "sensitivity": training.sensitivity,
     "evaluate-predictor": predictor.evaluate_predictor,
     "predict-dose": predictor.predict_dose,
-    "plan": results.plan,
-    "evaluate": results.evaluate,
+    "plan": predictions.plan,
+    "evaluate": predictions.evaluate,
     "benchmark": benchmark.benchmark,
     "report": report.report,
-    "export-stock": results.export_stock,
+    "export-stock": predictions.export_stock,
     "export-rtstruct": planning_systems.export_rtstruct,
     "import-dose": planning_systems.import_dose,
 }.items():

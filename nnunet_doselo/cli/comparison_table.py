@@ -21,7 +21,7 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 
 def print_comparison(comparison: "Comparison", output: Path) -> None:
     """Tables and remarks on the console; the files in `output` say more."""
-    for table in (comparison_table(comparison), *lost_goals(comparison, output)):
+    for table in (comparison_table(comparison), *lost_goals_tables(comparison, output)):
         _print(table)
     for remark in comparison.remarks:
         console.print(f"- {plain(remark)}")
@@ -67,7 +67,7 @@ def _with_interval(metric: "Metric", value: float, low: float, high: float, sign
     return plain(f"{shown[0]} [{shown[1]}, {shown[2]}]")
 
 
-def lost_goals(comparison: "Comparison", output: Path) -> list[Table]:
+def lost_goals_tables(comparison: "Comparison", output: Path) -> list[Table]:
     """One table of the goals that any set loses, with the number of cases; none without goals."""
     from nnunet_doselo.evaluation.evaluation_file import read_evaluation
 

@@ -61,7 +61,7 @@ def evaluate(
 ) -> None:
     """What mistakes of contours cost in dose, by case and structure: metrics, goals, islands, paired tests."""
     from nnunet_doselo.dataset.folder import raw_dataset
-    from nnunet_doselo.evaluation.gamma_criterion import parse_gamma
+    from nnunet_doselo.evaluation.gamma import parse_gamma
     from nnunet_doselo.scoring.compared_folders import EvaluationSettings, evaluate_contours, name_sets
 
     from .comparison_table import print_comparison

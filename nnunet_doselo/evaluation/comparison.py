@@ -17,8 +17,9 @@ from .comparison_file import ComparedContours, Comparison, MetricTable, NoiseFlo
 from .comparison_file import read_comparison as read_comparison
 from .comparison_remarks import remarks_on
 from .evaluation_file import CaseResult, Evaluation, read_evaluation
+from .intervals import bootstrap_interval
 from .metrics import METRICS, OVERLAPS, Metric, overlap_metric
-from .paired_tests import Folds, PairedComparison, bootstrap_interval, compare_trainers, mean_over_folds
+from .paired_tests import Folds, PairedComparison, compare_trainers, mean_over_folds
 from .same_evaluations import require_same
 from .structure_metrics import error_metric
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ..common.files import csv_bytes, json_bytes, nan_for_none, read_json, replace_files
-from .evaluation_file import EvaluatedDataset, Evaluation
+from .evaluation_file import WRITTEN_BY, EvaluatedDataset, Evaluation
+from .intervals import Interval
 from .metrics import Metric
-from .paired_tests import Interval, PairedComparison
+from .paired_tests import PairedComparison
 
-FORMAT = "doselo-comparison/1"
+COMPARISON_FORMAT = "doselo-comparison/1"
 COMPARISON_FILE, TABLE_FILE = "comparison.json", "comparison.csv"
-WRITTEN_BY = "doselo evaluate"
-INTERVAL = {"low": "ci_low", "high": "ci_high", "confidence": "ci_confidence", "method": "ci_method"}
+INTERVAL_KEYS = {"low": "ci_low", "high": "ci_high", "confidence": "ci_confidence", "method": "ci_method"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Comparison:
 
 def write_comparison(folder: Path, comparison: Comparison, loaded: Mapping[str, Mapping[str, Evaluation]]) -> None:
     """Both files together; the table has one row for each case of each fold of each set of contours."""
-    content: dict[str, Any] = {"format": FORMAT}
+    content: dict[str, Any] = {"format": COMPARISON_FORMAT}
     for field in fields(comparison):
         value = getattr(comparison, field.name)
         if field.name == "table":
@@ -96,7 +96,7 @@ def read_comparison(folder: Path) -> Comparison:
     ------
     DoseloError: no comparison.json, not JSON, or another format.
     """
-    content = read_json(folder / COMPARISON_FILE, WRITTEN_BY, file_format=FORMAT)
+    content = read_json(folder / COMPARISON_FILE, WRITTEN_BY, file_format=COMPARISON_FORMAT)
     floor = content["noise_floor"]
     return Comparison(
         dataset=EvaluatedDataset(**content["dataset"]),
@@ -132,12 +132,12 @@ def _read_table(content: Mapping[str, Any]) -> MetricTable:
 def _flat(test: PairedComparison) -> dict[str, Any]:
     values = asdict(test)
     interval = values.pop("interval")
-    return values | {flat: interval[name] for name, flat in INTERVAL.items()}
+    return values | {flat: interval[name] for name, flat in INTERVAL_KEYS.items()}
 
 
 def _test(content: Mapping[str, Any]) -> PairedComparison:
     values = nan_for_none(content)
-    interval = Interval(**{name: values.pop(flat) for name, flat in INTERVAL.items()})
+    interval = Interval(**{name: values.pop(flat) for name, flat in INTERVAL_KEYS.items()})
     return PairedComparison(**{**values, "dropped": tuple(content["dropped"])}, interval=interval)
 
 

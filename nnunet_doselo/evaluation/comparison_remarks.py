@@ -6,7 +6,8 @@ import numpy as np
 
 from .evaluation_file import CaseResult, Evaluation
 from .metrics import Metric
-from .paired_tests import SIGNIFICANT, PairedComparison, smallest_p_holm
+from .p_values import SIGNIFICANT, smallest_p_holm
+from .paired_tests import PairedComparison
 
 NAMED = 5
 FLOOR_METRIC, RULER_METRIC = "rmae", "predictor_error_gy"

@@ -15,7 +15,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import require_same_shape
 
 # 0.07 * 100 is 7.000000000000001 in floating point, and must not become 8 voxels
-ROUNDING = 1e-12
+VOXEL_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ class DVH:
     def _dose_of_hottest(self, voxels: float) -> float:
         if not self.doses_gy.size:
             return math.nan
-        return float(self.doses_gy[-max(1, math.ceil(voxels * (1 - ROUNDING)))])
+        return float(self.doses_gy[-max(1, math.ceil(voxels * (1 - VOXEL_TOLERANCE)))])
 
     def volume_at_dose(self, gy: float) -> float:
         """V_x: fraction of the structure, in [0, 1], that receives at least `gy`."""

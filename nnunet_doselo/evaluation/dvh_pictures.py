@@ -14,14 +14,12 @@ from nnunet_doselo.common.files import png_bytes, replace_files
 from nnunet_doselo.dataset.structure_masks import Kind, Structure
 
 from .dvh import DVH
-from .pictures import DPI, Line
+from .pictures import OKABE_ITO, PICTURE_DPI, LineStyle
 
-FIGURE_INCHES = (32 / 3, 4.4)  # 1600 pixels wide
-# Okabe and Ito, told apart with any colour vision; their yellow is too pale for a line on white
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("", "o", "s", "^", "D")
-LINES: tuple[Line, Line] = ("solid", "dashed")  # reference, evaluated
-STEPS = 400
+DVH_INCHES = (32 / 3, 4.4)  # 1600 pixels wide
+DVH_MARKERS = ("", "o", "s", "^", "D")
+DVH_LINES: tuple[LineStyle, LineStyle] = ("solid", "dashed")  # reference, evaluated
+DVH_STEPS = 400
 MARKER_EVERY = 50
 HEADROOM = 1.02
 
@@ -75,7 +73,7 @@ def dvh_picture(
 ) -> None:
     """Write `dvh_figure` as a PNG of 1600 pixels' width; the file appears whole or not at all."""
     figure = dvh_figure(curves, title=title, reference_title=reference_title, evaluated_title=evaluated_title)
-    replace_files({path: png_bytes(figure, dpi=DPI)})
+    replace_files({path: png_bytes(figure, dpi=PICTURE_DPI)})
 
 
 def dvh_figure(
@@ -90,7 +88,7 @@ def dvh_figure(
     A structure keeps its colour under both doses; from the eighth of a panel on, markers tell those of one colour
     apart. Structures without voxels are left out.
     """
-    figure = Figure(figsize=FIGURE_INCHES, facecolor="white")
+    figure = Figure(figsize=DVH_INCHES, facecolor="white")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     figure.subplots_adjust(left=0.06, right=0.88, bottom=0.13, top=0.83, wspace=0.42)
     top_gy = HEADROOM * max([1.0, *(one.highest_gy for one in curves)])
@@ -105,10 +103,10 @@ def dvh_figure(
 
 
 def _draw(axes: Axes, curves: Sequence[Curves], top_gy: float) -> None:
-    doses_gy = np.linspace(0, top_gy, STEPS)
+    doses_gy = np.linspace(0, top_gy, DVH_STEPS)
     for index, one in enumerate(curves):
         style = _style(index)
-        for dvh, line in zip(one.both, LINES, strict=False):
+        for dvh, line in zip(one.both, DVH_LINES, strict=False):
             if dvh.doses_gy.size:
                 axes.plot(doses_gy, 100 * dvh.curve(doses_gy), linestyle=line, linewidth=1.4, **style)
     there = [(index, one) for index, one in enumerate(curves) if one.reference.doses_gy.size]
@@ -118,8 +116,8 @@ def _draw(axes: Axes, curves: Sequence[Curves], top_gy: float) -> None:
 
 
 def _style(index: int) -> dict[str, Any]:
-    marker = MARKERS[index // len(COLOURS) % len(MARKERS)]
-    return {"color": COLOURS[index % len(COLOURS)], "marker": marker, "markevery": MARKER_EVERY, "markersize": 4}
+    marker = DVH_MARKERS[index // len(OKABE_ITO) % len(DVH_MARKERS)]
+    return {"color": OKABE_ITO[index % len(OKABE_ITO)], "marker": marker, "markevery": MARKER_EVERY, "markersize": 4}
 
 
 def _legend_of_lines(figure: Figure, curves: Sequence[Curves], reference_title: str, evaluated_title: str) -> None:
@@ -127,6 +125,6 @@ def _legend_of_lines(figure: Figure, curves: Sequence[Curves], reference_title: 
     if any(one.evaluated is not None for one in curves):
         names.append(evaluated_title)
     handles = [
-        Line2D([], [], color="black", linestyle=line, label=name) for name, line in zip(names, LINES, strict=False)
+        Line2D([], [], color="black", linestyle=line, label=name) for name, line in zip(names, DVH_LINES, strict=False)
     ]
     figure.legend(handles=handles, loc="upper right", ncols=2, fontsize=8, frameon=False)

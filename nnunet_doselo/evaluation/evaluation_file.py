@@ -9,10 +9,10 @@ from typing import Any
 from ..common.files import csv_bytes, json_bytes, nan_for_none, read_json, replace_files
 from .clinical_goals import ScorecardRow
 from .islands import Island, island_rows
-from .scores_file import CaseScores, report_files
+from .scores_file import CaseScores, scores_files
 from .structure_metrics import StructureFigures
 
-FORMAT = "doselo-evaluation/1"
+EVALUATION_FORMAT = "doselo-evaluation/1"
 EVALUATION_FILE = "evaluation.json"
 WRITTEN_BY = "doselo evaluate"
 
@@ -79,9 +79,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
         "islands.csv": (("case", "island", *_names(Island)), _island_rows(evaluation)),
         "goals.csv": (("case", *_names(ScorecardRow)), _goal_rows(evaluation)),
     }
-    content = {"format": FORMAT} | {name: getattr(evaluation, name) for name in _names(Evaluation)}
+    content = {"format": EVALUATION_FORMAT} | {name: getattr(evaluation, name) for name in _names(Evaluation)}
     replace_files(
-        report_files(folder, evaluation.rows, evaluation.provenance)
+        scores_files(folder, evaluation.rows, evaluation.provenance)
         | {folder / name: csv_bytes(header, rows) for name, (header, rows) in tables.items()}
         | {folder / EVALUATION_FILE: json_bytes(content, indent=1)}
     )
@@ -94,7 +94,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     ------
     DoseloError: no evaluation.json, not JSON, or another format.
     """
-    content = read_json(folder / EVALUATION_FILE, WRITTEN_BY, file_format=FORMAT)
+    content = read_json(folder / EVALUATION_FILE, WRITTEN_BY, file_format=EVALUATION_FORMAT)
     return Evaluation(
         content["name"],
         content["provenance"],

@@ -13,7 +13,7 @@ from nnunet_doselo.dataset.geometry import require_same_shape, voxel_cc
 
 from .overlap_metrics import FAR_MM
 
-NEIGHBOURS = np.ones((3, 3, 3), bool)
+NEIGHBOURS_26 = np.ones((3, 3, 3), bool)
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def find_islands(
     # nothing outside of both matters
     (box,) = ndimage.find_objects((reference | evaluated).astype(np.uint8))
     reference, evaluated = reference[box], evaluated[box]
-    labels, _ = ndimage.label(evaluated, NEIGHBOURS)
-    touching = np.unique(labels[ndimage.binary_dilation(reference, NEIGHBOURS)])
+    labels, _ = ndimage.label(evaluated, NEIGHBOURS_26)
+    touching = np.unique(labels[ndimage.binary_dilation(reference, NEIGHBOURS_26)])
     where = np.argwhere((labels > 0) & ~np.isin(labels, touching))
     if not len(where):
         return []

@@ -1,16 +1,19 @@
-"""Wilcoxon's signed-rank test of paired differences, exact also with ties, and its effect size.
+"""p-values of paired differences: Wilcoxon's signed-rank test, exact also with ties; Holm's correction; the lowest.
 
 SciPy's exact distribution holds without ties only, and with them it falls back to a normal approximation, which is poor
 for the ten or twenty patients of a test set. Here the null distribution is counted out for the ranks that are there.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 EXACT_UP_TO = 200
+SIGNIFICANT = 0.05
+"""A corrected p-value below it shows a difference."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,6 @@ class SignedRank:
             return math.nan
         total = self.positive + self.negative
         return (self.positive - self.negative) / total if total else 0.0
-
-
-def smallest_p_value(pairs: int) -> float:
-    """The lowest p-value that `pairs` differences which are not zero allow, 2 / 2^pairs: all of them have one sign.
-
-    1 without such a difference.
-
-    >>> [smallest_p_value(pairs) for pairs in (0, 1, 4, 6)]
-    [1.0, 1.0, 0.125, 0.03125]
-    """
-    return min(1.0, 2.0 * 0.5**pairs)
 
 
 def signed_rank(differences: np.ndarray) -> SignedRank:
@@ -87,3 +79,33 @@ def _exact(ranks: np.ndarray, smaller_sum: float) -> float:
     for rank in doubled:
         probability = (np.pad(probability, (0, rank)) + np.pad(probability, (rank, 0))) / 2
     return min(1.0, 2 * float(probability[: round(2 * smaller_sum) + 1].sum()))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values in the order given (Holm, Scand J Stat 6:65, 1979); NaN is no test, stays, does not count."""
+    order = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
+    adjusted, largest = [math.nan] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def smallest_p_value(pairs: int) -> float:
+    """The lowest p-value that `pairs` differences which are not zero allow, 2 / 2^pairs: all of them have one sign.
+
+    1 without such a difference.
+
+    >>> [smallest_p_value(pairs) for pairs in (0, 1, 4, 6)]
+    [1.0, 1.0, 0.125, 0.03125]
+    """
+    return min(1.0, 2.0 * 0.5**pairs)
+
+
+def smallest_p_holm(pairs: Sequence[int]) -> list[float]:
+    """The lowest `p_holm` of trainers that are compared together, by how many of their pairs differ.
+
+    >>> smallest_p_holm([4]), smallest_p_holm([6, 6])
+    ([0.125], [0.0625, 0.0625])
+    """
+    return holm([smallest_p_value(count) for count in pairs])

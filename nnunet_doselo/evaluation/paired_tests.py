@@ -9,37 +9,19 @@ ignores that, as is usual.
 """
 
 import math
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from nnunet_doselo.common.errors import DoseloError
 
-from .scores_file import CaseScores
-from .signed_rank import signed_rank, smallest_p_value
+from .intervals import RELATIVE_DECIMALS, Interval, Statistic, bootstrap_interval
+from .p_values import holm, signed_rank
 
 Folds = Mapping[Any, Mapping[str, float]]
 """One metric: value by case, by fold; a fold is a number, or "" where there are none."""
-
-Statistic = Literal["mean", "median"]
-SIGNIFICANT = 0.05
-"""A corrected p-value below it shows a difference."""
-RESAMPLES = 9999
-DECIMALS = 12
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Confidence interval; `method` names how it was found, or why it is a point or NaN."""
-
-    low: float
-    high: float
-    confidence: float
-    method: str
 
 
 @dataclass(frozen=True)
@@ -70,11 +52,6 @@ class PairedComparison:
     def differing(self) -> int:
         """Pairs that the test ranks."""
         return self.better + self.worse
-
-
-def case_values(rows: Iterable[CaseScores], metric: str) -> dict[str, float]:
-    """One metric of a table by case; NaN where a case lacks it."""
-    return {row.case: row.score(metric) for row in rows}
 
 
 def mean_over_folds(folds: Folds) -> dict[str, float]:
@@ -108,8 +85,8 @@ def compare_trainers(
     for name, folds in others.items():
         _require_same_runs(baseline, folds, name)
     means = mean_over_folds(baseline)
-    found = {
-        name: compare(
+    comparisons = {
+        name: compare_paired(
             means,
             mean_over_folds(folds),
             lower_is_better=lower_is_better,
@@ -119,11 +96,11 @@ def compare_trainers(
         )
         for name, folds in others.items()
     }
-    corrected = holm([one.p_value for one in found.values()])
-    return {name: replace(one, p_holm=p) for (name, one), p in zip(found.items(), corrected, strict=True)}
+    corrected = holm([test.p_value for test in comparisons.values()])
+    return {name: replace(test, p_holm=p) for (name, test), p in zip(comparisons.items(), corrected, strict=True)}
 
 
-def compare(
+def compare_paired(
     baseline: Mapping[str, float],
     other: Mapping[str, float],
     *,
@@ -165,66 +142,10 @@ def compare(
     )
 
 
-def bootstrap_interval(
-    values: np.ndarray, *, statistic: Statistic = "mean", confidence: float = 0.95, seed: int = 0
-) -> Interval:
-    """Bias-corrected and accelerated (BCa) bootstrap interval of a mean or median (Efron, JASA 82:171, 1987).
-
-    Of (n,) finite values, by SciPy, 9999 resamples of the cases. Below some 20 cases such intervals are too narrow.
-    BCa is not defined where leaving out any case gives the same median: then the percentile interval. Values that are
-    all the same (but for rounding) give a point, fewer than two NaN.
-    """
-    if len(values) < 2:
-        return Interval(math.nan, math.nan, confidence, "none: fewer than two cases")
-    if np.ptp(values) <= 10.0**-DECIMALS * np.abs(values).max():
-        return Interval(float(values[0]), float(values[0]), confidence, "a point: all differences are the same")
-    low, high = _bootstrap(values, statistic, confidence, seed, "BCa")
-    if math.isfinite(low) and math.isfinite(high):
-        return Interval(low, high, confidence, "BCa bootstrap")
-    low, high = _bootstrap(values, statistic, confidence, seed, "percentile")
-    return Interval(low, high, confidence, "percentile bootstrap, BCa is not defined here")
-
-
-def _bootstrap(
-    values: np.ndarray, statistic: Statistic, confidence: float, seed: int, method: str
-) -> tuple[float, float]:
-    """NaN where the method is not defined."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        low, high = stats.bootstrap(
-            (values,),
-            {"mean": np.mean, "median": np.median}[statistic],
-            n_resamples=RESAMPLES,
-            confidence_level=confidence,
-            method=method,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-    return float(low), float(high)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the order given (Holm, Scand J Stat 6:65, 1979); NaN is no test, stays, does not count."""
-    order = sorted((i for i, p in enumerate(p_values) if not math.isnan(p)), key=lambda i: p_values[i])
-    adjusted, largest = [math.nan] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
-
-
-def smallest_p_holm(pairs: Sequence[int]) -> list[float]:
-    """The lowest `p_holm` of trainers that are compared together, by how many of their pairs differ.
-
-    >>> smallest_p_holm([4]), smallest_p_holm([6, 6])
-    ([0.125], [0.0625, 0.0625])
-    """
-    return holm([smallest_p_value(count) for count in pairs])
-
-
 def _without_rounding(pairs: np.ndarray) -> np.ndarray:
     """(n, 2) to (n,) differences over the largest value, so rounded that equal ones are: 0.3 - 0.2 is not 0.2 - 0.1."""
     scale = np.abs(pairs).max(initial=0.0) or 1.0
-    return np.round((pairs[:, 1] - pairs[:, 0]) / scale, DECIMALS)
+    return np.round((pairs[:, 1] - pairs[:, 0]) / scale, RELATIVE_DECIMALS)
 
 
 def _require_same_runs(baseline: Folds, other: Folds, name: str) -> None:

@@ -16,24 +16,27 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import png_bytes, replace_files
 from nnunet_doselo.dataset.geometry import body_mask, require_same_shape
 
-FIGURE_INCHES = (32 / 3, 3.65)  # 1600 pixels wide
-DPI = 150
-WINDOW_HU = (-160.0, 240.0)  # level 40, width 400: soft tissue
+SLICE_INCHES = (32 / 3, 3.65)  # 1600 pixels wide
+PICTURE_DPI = 150
+SOFT_TISSUE_HU = (-160.0, 240.0)  # level 40, width 400: soft tissue
 DOSE_TOP = 1.1  # of Rx
 DOSE_SHOWN_FROM = 0.05  # of Rx; below it the CT shows through
-MARGIN_MM = 8.0
+VIEW_MARGIN_MM = 8.0
 TARGET_COLOUR = "#ff00d4"  # magenta: neither in the dose wash nor in the CT
-Line = Literal["solid", "dashed", "dotted"]
-LINES: tuple[Line, ...] = ("solid", "dashed", "dotted")
-ORGAN_COLOURS = ("#4fc3f7", "#ffd54f", "#81c784", "#ff8a65", "#9575cd", "#4db6ac", "#dce775", "#a1887f")
+LineStyle = Literal["solid", "dashed", "dotted", "dashdot"]
+LINE_STYLES: tuple[LineStyle, ...] = ("solid", "dashed", "dotted", "dashdot")
+# Okabe and Ito, told apart with any colour vision; their yellow is too pale for a line on white
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+ORGAN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#8C6BB1")
+"""Of an organ in slices and in the report: of the above, those that are seen on black and are no pink of a target's."""
 
 
 @dataclass(frozen=True)
 class Contours:
     """Masks (Y, X) by name, drawn as lines in the order given.
 
-    Targets share one colour and differ in line style (solid, dashed, dotted, and again); organs differ in colour,
-    from the ninth on in line style too.
+    Targets share one colour and differ in line style; organs differ in colour,
+    from the seventh on in line style too.
     A mask that is empty in this slice is left out; the style of the others does not depend on it.
     """
 
@@ -68,7 +71,7 @@ def dose_comparison(
         reference_title=reference_title,
         evaluated_title=evaluated_title,
     )
-    replace_files({path: png_bytes(figure, dpi=DPI)})
+    replace_files({path: png_bytes(figure, dpi=PICTURE_DPI)})
 
 
 def comparison_figure(
@@ -109,7 +112,7 @@ def comparison_figure(
             f"found shape {np.shape(ct_hu)} and {prescription_gy} Gy"
         )
     body = body_mask(ct_hu) if body is None else body
-    figure = Figure(figsize=FIGURE_INCHES, facecolor="white")
+    figure = Figure(figsize=SLICE_INCHES, facecolor="white")
     top = 0.87 if title else 0.93
     grid = figure.add_gridspec(1, 4, left=0.005, right=0.995, bottom=0.2, top=top, wspace=0.03)
     panels = [figure.add_subplot(grid[0, column]) for column in range(4)]
@@ -130,7 +133,7 @@ def comparison_figure(
 
 
 def _draw_ct(axes: Axes, ct_hu: np.ndarray, body: np.ndarray, spacing_yx: tuple[float, float]) -> None:
-    low, high = WINDOW_HU
+    low, high = SOFT_TISSUE_HU
     axes.imshow(ct_hu, cmap="gray", vmin=low, vmax=high, interpolation="bilinear", origin="upper")
     axes.set_aspect(spacing_yx[0] / spacing_yx[1])
     axes.set_facecolor("black")
@@ -144,7 +147,7 @@ def _draw_ct(axes: Axes, ct_hu: np.ndarray, body: np.ndarray, spacing_yx: tuple[
 def _show(axes: Axes, body: np.ndarray, spacing_yx: tuple[float, float]) -> None:
     """Set the view to the body (to the whole slice if there is none) and a margin, widened to fill the panel."""
     rows, columns = np.nonzero(body if body.any() else np.ones_like(body))
-    half_mm = [np.ptp(index) / 2 * mm + MARGIN_MM for index, mm in zip((rows, columns), spacing_yx, strict=True)]
+    half_mm = [np.ptp(index) / 2 * mm + VIEW_MARGIN_MM for index, mm in zip((rows, columns), spacing_yx, strict=True)]
     panel = axes.get_window_extent()
     half_height_mm = max(half_mm[0], half_mm[1] * panel.height / panel.width)
     half_width_mm = half_height_mm * panel.width / panel.height
@@ -175,15 +178,15 @@ def _draw_contours(axes: Axes, contours: Contours) -> None:
         axes.contour(columns, rows, inside, levels=[0.5], colors=[colour], linestyles=[line], linewidths=1.2)
 
 
-def _styles(contours: Contours) -> list[tuple[str, np.ndarray, str, Line]]:
+def _styles(contours: Contours) -> list[tuple[str, np.ndarray, str, LineStyle]]:
     """Name, mask, colour and line of every contour that is in this slice."""
     colours = len(ORGAN_COLOURS)
     styles = [
-        (name, mask, TARGET_COLOUR, LINES[index % len(LINES)])
+        (name, mask, TARGET_COLOUR, LINE_STYLES[index % len(LINE_STYLES)])
         for index, (name, mask) in enumerate(contours.targets.items())
     ]
     styles += [
-        (name, mask, ORGAN_COLOURS[index % colours], LINES[index // colours % len(LINES)])
+        (name, mask, ORGAN_COLOURS[index % colours], LINE_STYLES[index // colours % len(LINE_STYLES)])
         for index, (name, mask) in enumerate(contours.organs.items())
     ]
     return [style for style in styles if np.any(style[1])]

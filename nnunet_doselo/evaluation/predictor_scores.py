@@ -10,7 +10,7 @@ from nnunet_doselo.common.files import csv_bytes
 from .openkbp_scores import StructureDose, dvh_score
 from .scores_file import CaseScores
 
-COLUMNS = ("case", "structure", "kind", "metric", "planned_gy", "predicted_gy", "difference_gy")
+STRUCTURE_COLUMNS = ("case", "structure", "kind", "metric", "planned_gy", "predicted_gy", "difference_gy")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class PredictorCase:
     structures: list[StructureDose]
 
     def row(self) -> CaseScores:
-        """For `report.write_report`; differences are predicted less planned."""
+        """For `scores_file.write_scores`; differences are predicted less planned."""
         differences = {f"{one.structure}_{one.metric}_difference_gy": one.difference_gy for one in self.structures}
         scores = {"dose_score_gy": self.dose_score_gy, "dvh_error_gy": dvh_score(self.structures), **differences}
         return CaseScores(self.case, scores)
@@ -96,4 +96,4 @@ class PredictorScores:
         for metric in self.structures:
             doses = (metric.reference_gy, metric.evaluated_gy, metric.difference_gy)
             rows.append([metric.case, metric.structure, metric.kind, metric.metric, *(f"{dose:.4f}" for dose in doses)])
-        return csv_bytes(COLUMNS, rows)
+        return csv_bytes(STRUCTURE_COLUMNS, rows)

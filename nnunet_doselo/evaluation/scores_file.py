@@ -41,12 +41,12 @@ class MetricSummary:
     not_finite: list[str]
 
 
-def summarise(rows: Sequence[CaseScores]) -> dict[str, MetricSummary]:
+def summarise_scores(rows: Sequence[CaseScores]) -> dict[str, MetricSummary]:
     """Summary by metric, in the order in which the metrics first appear in `rows`."""
     return {metric: _summary(rows, metric) for metric in _metrics(rows)}
 
 
-def write_report(
+def write_scores(
     folder: Path,
     rows: Sequence[CaseScores],
     provenance: Mapping[str, Any],
@@ -66,16 +66,16 @@ def write_report(
     DoseloError: no rows, a case listed twice, or provenance or overall scores that JSON cannot hold (NaN
         included). Nothing is written then.
     """
-    replace_files(report_files(folder, rows, provenance, overall))
+    replace_files(scores_files(folder, rows, provenance, overall))
 
 
-def report_files(
+def scores_files(
     folder: Path,
     rows: Sequence[CaseScores],
     provenance: Mapping[str, Any],
     overall: Mapping[str, Any] | None = None,
 ) -> dict[Path, bytes]:
-    """What `write_report` writes, for `replace_files` together with other files; raises as it does."""
+    """What `write_scores` writes, for `replace_files` together with other files; raises as it does."""
     cases = [row.case for row in rows]
     twice = sorted({case for case in cases if cases.count(case) > 1})
     if not rows or twice:
@@ -107,7 +107,7 @@ def _json_text(rows: Sequence[CaseScores], provenance: Mapping[str, Any], overal
     summary = {
         "cases": len(rows),
         **({"overall": dict(overall)} if overall else {}),
-        "metrics": {metric: asdict(summary) for metric, summary in summarise(rows).items()},
+        "metrics": {metric: asdict(summary) for metric, summary in summarise_scores(rows).items()},
         "provenance": dict(provenance),
     }
     try:

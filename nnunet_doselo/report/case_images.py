@@ -11,7 +11,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import Grid, body_mask, voxel_cc
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset.patient import dose_counts
-from nnunet_doselo.evaluation.pictures import WINDOW_HU
+from nnunet_doselo.evaluation.pictures import SOFT_TISSUE_HU
 
 PERCENTILES = (1.0, 99.5)
 
@@ -137,7 +137,7 @@ def _backgrounds(case: str, ct_hu: np.ndarray | None, image: np.ndarray | None) 
         low, high = (float(value) for value in np.percentile(image, PERCENTILES))
         found.append(Background("input image", image, low, high))
     if ct_hu is not None:
-        found.append(Background("CT", ct_hu, *WINDOW_HU))
+        found.append(Background("CT", ct_hu, *SOFT_TISSUE_HU))
     if not found:
         raise DoseloError(f"{case}: neither the CT nor an image that the network saw can be read")
     return tuple(found)

@@ -12,13 +12,13 @@ from nnunet_doselo.evaluation.dvh_pictures import dvh_curves, dvh_figure
 
 from .case_images import CaseImages, load_images
 from .chart_pictures import png_of
-from .choice import ChosenCase
-from .content import ShownCase
+from .chosen_cases import ChosenCase, cases_to_show
 from .dvh_curves import case_dvh
 from .headline import PRIMARY
 from .panel import PanelTitles, difference_limit_gy, panel_picture
-from .results import Plan, Results
-from .viewer import ViewedCase, json_bytes, view_case
+from .report_data import ShownCase
+from .results_folder import ContourPlan, Results
+from .viewer import ViewedCase, bytes_in_page, view_case
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,6 @@ class CasePages:
     def thinned(self) -> bool:
         """True if the viewer leaves out slices or pixels of a case."""
         return any(one.thinned for one in self.viewed)
-
-
-def cases_to_show(order: Sequence[str], chosen: Sequence[ChosenCase], count: int) -> list[str]:
-    """The chosen ones and, up to `count` in all, those of the largest impact; in the order of impact."""
-    first = [one.case for one in chosen]
-    wanted = {*first, *[case for case in order if case not in first][: max(0, count - len(first))]}
-    return [case for case in order if case in wanted]
 
 
 def case_pages(
@@ -65,7 +58,7 @@ def case_pages(
             continue
         remarks += images.remarks
         dvh = case_dvh(images, structures)
-        room = budget // len(cases) - json_bytes(dvh)
+        room = budget // len(cases) - bytes_in_page(dvh)
         viewed.append(view_case(images, results.comparison.dataset.prescription_gy, room))
         folds = {name: plans[name] for name in images.evaluated}
         shown.append(ShownCase(case, images.slice_to_look_at(), folds, dvh))
@@ -103,7 +96,7 @@ def _panel(results: Results, images: CaseImages, limit_gy: float) -> bytes:
     return panel_picture(images, z, targets, dataset.prescription_gy, limit_gy, whole)
 
 
-def _of_fold(plan: Plan) -> str:
+def _of_fold(plan: ContourPlan) -> str:
     return f"fold {plan.fold}: " if plan.fold else ""
 
 

@@ -12,9 +12,9 @@ from nnunet_doselo.common.files import png_bytes
 
 from .charts import BarChart, LinePanel
 
-DPI = 130
-COLOURS = 256
-DASHES = {
+CHART_DPI = 130
+PALETTE_COLOURS = 256
+MATPLOTLIB_DASHES = {
     "solid": "-",
     "dash": "--",
     "dot": ":",
@@ -52,7 +52,7 @@ def lines_picture(panels: Sequence[LinePanel]) -> bytes:
             y = [np.nan if value is None else value for value in line.y]
             look = {
                 "color": line.style.colour,
-                "linestyle": DASHES[line.style.dash],
+                "linestyle": MATPLOTLIB_DASHES[line.style.dash],
                 "alpha": 0.45 if line.faint else 1,
             }
             (drawn,) = axes.plot(line.x, y, linewidth=0.8 if line.faint else 1.6, **look)
@@ -64,13 +64,13 @@ def lines_picture(panels: Sequence[LinePanel]) -> bytes:
     return png_of(figure)
 
 
-def png_of(figure: Figure, dpi: int = DPI, *, few_colours: bool = True) -> bytes:
+def png_of(figure: Figure, dpi: int = CHART_DPI, *, few_colours: bool = True) -> bytes:
     """A figure as a PNG. With `few_colours` at most 256 of them, at a third of the size: for lines, not for maps."""
     whole = png_bytes(figure, dpi=dpi)
     if not few_colours:
         return whole
     small = io.BytesIO()
-    Image.open(io.BytesIO(whole)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
+    Image.open(io.BytesIO(whole)).convert("RGB").quantize(PALETTE_COLOURS, dither=Image.Dither.NONE).save(
         small, "PNG", optimize=True
     )
     return small.getvalue()

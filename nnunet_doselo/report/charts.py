@@ -1,6 +1,7 @@
-"""Charts as data, and as what plotly draws of them: bars of cases, and panels of lines."""
+"""Charts as data, and as what plotly draws of them: bars of cases, and panels of lines, such as training curves."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,16 @@ from .styles import TrainerStyle
 FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1c2330"}
 GRID = "#e3e7ed"
 GAP = 0.09
+
+TrainingCurves = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""By trainer, by fold: lists by name, one value an epoch."""
+CURVE_PANELS = (
+    ("Dice of validation patches", "moving average", "ema_dice", None),
+    ("Loss", "nnU-Net's units", "val_loss", "train_loss"),
+    ("Dose term", "(dose / Rx)²", "val_dose_term", "train_dose_term"),
+    ("Dose error", "Gy, root mean square", "val_dose_rms_gy", "train_dose_rms_gy"),
+)
+"""Title, unit, what is drawn, and what is drawn thin beside it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class BarChart:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """faint: drawn thin and pale, beside another line of the same trainer."""
 
     name: str
@@ -43,7 +54,37 @@ class LinePanel:
     title: str
     x_title: str
     y_title: str
-    lines: tuple[Line, ...]
+    lines: tuple[ChartLine, ...]
+
+
+def curve_panels(
+    curves: TrainingCurves, titles: Mapping[str, str], styles: Mapping[str, TrainerStyle]
+) -> list[LinePanel]:
+    """Panels that have a line, in the order of `CURVE_PANELS`; trainers without a dose term have no line there."""
+    panels = []
+    for title, unit, main, beside in CURVE_PANELS:
+        curves_by_name = {
+            (name, key): mean_over_epochs(folds, key) for name, folds in curves.items() for key in (main, beside) if key
+        }
+        lines = [
+            ChartLine(titles[name], styles[name], tuple(range(1, len(values) + 1)), values, faint=key == beside)
+            for (name, key), values in curves_by_name.items()
+            if any(value is not None for value in values)
+        ]
+        if lines:
+            panels.append(LinePanel(title, "epoch", unit, tuple(lines)))
+    return panels
+
+
+def mean_over_epochs(folds: Mapping[str, Mapping[str, Any]], key: str) -> tuple[float | None, ...]:
+    """Mean over the folds by epoch, None where one of them has no value; as long as the shortest fold."""
+    several: Sequence[Sequence[float | None]] = [fold[key] for fold in folds.values() if fold.get(key)]
+    return tuple(_mean(at) for at in zip(*several, strict=False))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return statistics.fmean(there) if len(there) == len(values) else None
 
 
 def bars_for_plotly(chart: BarChart) -> dict[str, Any]:
@@ -97,7 +138,7 @@ def lines_for_plotly(panels: Sequence[LinePanel]) -> dict[str, Any]:
     return {"data": traces, "layout": _layout(layout, top=90)}
 
 
-def _line_trace(line: Line, number: str, *, in_legend: bool) -> dict[str, Any]:
+def _line_trace(line: ChartLine, number: str, *, in_legend: bool) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines" if len(line.x) > 1 else "markers",

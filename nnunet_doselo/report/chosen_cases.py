@@ -1,8 +1,11 @@
-"""Which cases to show: the one that a trainer helped most, the one it helped least, and the one in the middle."""
+"""Which cases to show: the one that a trainer helped most, the one it helped least, the one in the middle, and more."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from .headline import PRIMARY
+from .results_folder import Results
 
 ROLES = ("best", "median", "worst")
 
@@ -14,6 +17,23 @@ class ChosenCase:
     case: str
     roles: tuple[str, ...]
     difference: float | None
+
+
+def chosen_of(results: Results) -> tuple[list[ChosenCase], str | None]:
+    """Best, median and worst case, and the trainer whose difference chooses them (None: the baseline alone does)."""
+    table, baseline = results.comparison.table, results.comparison.baseline
+    if PRIMARY not in table.values:
+        return [], None
+    values = table.values[PRIMARY]
+    other = best_other({name: table.summary[PRIMARY][name].mean for name in results.trainers}, baseline)
+    return choose_cases(values[baseline], values[other] if other else None), other
+
+
+def cases_to_show(order: Sequence[str], chosen: Sequence[ChosenCase], count: int) -> list[str]:
+    """The chosen ones and, up to `count` in all, those of the largest impact; in the order of impact."""
+    first = [one.case for one in chosen]
+    wanted = {*first, *[case for case in order if case not in first][: max(0, count - len(first))]}
+    return [case for case in order if case in wanted]
 
 
 def best_other(means: Mapping[str, float], baseline: str) -> str | None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from nnunet_doselo.evaluation.comparison import Comparison, NoiseFloor, Summary
 from nnunet_doselo.evaluation.metrics import Metric
-from nnunet_doselo.evaluation.paired_tests import SIGNIFICANT, PairedComparison, smallest_p_holm
+from nnunet_doselo.evaluation.p_values import SIGNIFICANT, smallest_p_holm
+from nnunet_doselo.evaluation.paired_tests import PairedComparison
 
-COLUMNS = (
+HEADLINE_METRICS = (
     "rmae",
     "dvh_score_gy",
     "gamma_pass_percent",
@@ -40,7 +41,7 @@ class MetricRows:
 
     @property
     def in_headline(self) -> bool:
-        return self.metric.key in COLUMNS
+        return self.metric.key in HEADLINE_METRICS
 
     def smallest_p(self, name: str) -> float:
         """The lowest `p_holm` that this trainer's cases allow beside those of the others."""
@@ -51,7 +52,7 @@ class MetricRows:
 def metric_rows(comparison: Comparison, trainers: Mapping[str, str]) -> list[MetricRows]:
     """All metrics of the comparison: the headline's first, in its order. trainers: titles by name."""
     table, floor = comparison.table, comparison.noise_floor or {}
-    keys = [key for key in COLUMNS if key in table.metrics]
+    keys = [key for key in HEADLINE_METRICS if key in table.metrics]
     keys += [key for key in table.metrics if key not in keys]
     return [
         MetricRows(

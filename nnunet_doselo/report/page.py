@@ -19,9 +19,10 @@ from nnunet_doselo.evaluation.structure_metrics import FIGURES
 from .case_pages import CasePages, case_pages
 from .chart_pictures import bars_picture, lines_picture
 from .charts import bars_for_plotly, lines_for_plotly
-from .content import FORMAT, Report, chosen_of, report_of
+from .chosen_cases import chosen_of
 from .headline import interval, p_text, signed
-from .results import read_results
+from .report_data import REPORT_FORMAT, Report, report_of
+from .results_folder import read_results
 from .styles import DIFFERENCE_MAP, DOSE_MAP, colour_scale
 
 TEMPLATE = "report.html"
@@ -153,7 +154,7 @@ def _json_beside(output: Path) -> Path:
     if output.suffix.lower() not in (".html", ".htm"):
         raise DoseloError(f"{output}: the report is a page, name it .html; its numbers go into a .json file beside it")
     beside = output.with_suffix(".json")
-    if (output.exists() or beside.exists()) and _format_of(beside) != FORMAT:
+    if (output.exists() or beside.exists()) and _format_of(beside) != REPORT_FORMAT:
         raise DoseloError(
             f"{output}, {beside.name}: the report goes here, but what is there was not written by `doselo report`; "
             "name another page with --output"

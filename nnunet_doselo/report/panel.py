@@ -17,7 +17,7 @@ from .case_images import CaseImages
 from .chart_pictures import png_of
 from .styles import DIFFERENCE_MAP, DOSE_MAP
 
-COLUMNS = 5
+PANELS_A_ROW = 5
 PANEL_INCHES = 2.15
 PERCENTILE = 99.0
 TITLE_LETTERS, TITLE_LINE_INCHES = 30, 0.14
@@ -91,7 +91,7 @@ def _wrapped(title: str) -> str:
 
 def _panels(count: int, title_lines: int) -> tuple[Figure, list[Axes]]:
     """Empty panels with room for titles of so many lines above each."""
-    columns, rows = min(count, COLUMNS), -(-count // COLUMNS)
+    columns, rows = min(count, PANELS_A_ROW), -(-count // PANELS_A_ROW)
     title = title_lines * TITLE_LINE_INCHES
     height = rows * (PANEL_INCHES + title) + 0.95
     figure = Figure(figsize=(max(2.6, columns) * PANEL_INCHES, height), facecolor="white")

@@ -12,7 +12,7 @@ LEFT_OUT = ("format", "jobs", "remarks", "planner_remarks")
 
 
 @dataclass(frozen=True)
-class Job:
+class JobLine:
     """seconds: None where it was not measured."""
 
     name: str
@@ -88,15 +88,15 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def jobs_of(manifest: Mapping[str, Any] | None) -> list[Job]:
+def jobs_of(manifest: Mapping[str, Any] | None) -> list[JobLine]:
     """The benchmark's jobs in its order."""
     return [_job(one) for one in (manifest or {}).get("jobs") or ()]
 
 
-def _job(content: Mapping[str, Any]) -> Job:
+def _job(content: Mapping[str, Any]) -> JobLine:
     texts = {key: _text(content.get(key) or "") for key in ("name", "kind", "status", "hardware", "error")}
     seconds = content.get("seconds")
-    return Job(seconds=None if seconds is None else float(seconds), **texts)
+    return JobLine(seconds=None if seconds is None else float(seconds), **texts)
 
 
 def predictor_figures(card: Mapping[str, Any] | None) -> PredictorFigures | None:

@@ -15,7 +15,7 @@
     }
   }
 
-  // ---- a case's volumes: from text to bytes, the other half of packing.py
+  // ---- a case's volumes: from text to bytes, the other half of viewer.py
   async function unpack(volume) {
     const packed = Uint8Array.from(atob(volume.data), (c) => c.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));

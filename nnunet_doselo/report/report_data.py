@@ -10,25 +10,27 @@ from nnunet_doselo.common.versions import versions
 from nnunet_doselo.evaluation.evaluation_file import EvaluatedDataset
 from nnunet_doselo.evaluation.metrics import Metric
 
-from .charts import BarChart, BarSeries, LinePanel
-from .choice import ChosenCase, best_other, choose_cases
+from .charts import BarChart, BarSeries, LinePanel, curve_panels
+from .chosen_cases import ChosenCase, chosen_of
 from .dvh_curves import CaseDvh
-from .goal_tables import GoalLine, LostGoal, goal_lines, lost_goals
 from .headline import PRIMARY, MetricRows, in_words, metric_rows
-from .provenance import Job, PredictorFigures, jobs_of, predictor_figures, provenance_rows
-from .results import Results
-from .structure_tables import (
+from .provenance import JobLine, PredictorFigures, jobs_of, predictor_figures, provenance_rows
+from .results_folder import Results
+from .styles import StructureStyle, TrainerStyle, structure_styles, trainer_style
+from .tables import (
+    GoalLine,
     IslandLine,
     IslandTally,
+    LostGoal,
     StructureLine,
+    goal_lines,
     island_lines,
     island_tallies,
+    lost_goals,
     structure_lines,
 )
-from .styles import StructureStyle, TrainerStyle, structure_styles, trainer_style
-from .training_curves import curve_panels
 
-FORMAT = "doselo-report/1"
+REPORT_FORMAT = "doselo-report/1"
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,9 @@ class Report:
     curves: Sequence[LinePanel]
     predictor: PredictorFigures | None
     provenance: Sequence[tuple[str, str]]
-    jobs: Sequence[Job]
+    jobs: Sequence[JobLine]
     remarks: Sequence[str]
     versions: Mapping[str, str]
-
-
-def chosen_of(results: Results) -> tuple[list[ChosenCase], str | None]:
-    """Best, median and worst case, and the trainer whose difference chooses them (None: the baseline alone does)."""
-    table, baseline = results.comparison.table, results.comparison.baseline
-    if PRIMARY not in table.values:
-        return [], None
-    values = table.values[PRIMARY]
-    other = best_other({name: table.summary[PRIMARY][name].mean for name in results.trainers}, baseline)
-    return choose_cases(values[baseline], values[other] if other else None), other
 
 
 def report_of(results: Results, shown: Sequence[ShownCase], remarks: Sequence[str]) -> Report:
@@ -93,7 +85,7 @@ def report_of(results: Results, shown: Sequence[ShownCase], remarks: Sequence[st
     chosen, other = chosen_of(results)
     curves = {name: results.curves[name] for name in trainers if name in results.curves}
     return Report(
-        format=FORMAT,
+        format=REPORT_FORMAT,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         dataset=comparison.dataset,
         dose=comparison.dose,

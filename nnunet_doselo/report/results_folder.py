@@ -14,11 +14,11 @@ from nnunet_doselo.evaluation.evaluation_file import CaseResult, Evaluation, rea
 
 MANIFEST, MANIFEST_FORMAT = "manifest.json", "doselo-benchmark/1"
 PREDICTOR_CARD = "predictor_card.json"
-CURVES = "curves.json"
+CURVES_FILE = "curves.json"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ContourPlan:
     """One contour of a case and its dose: what one fold's network made of it. fold: "" where there are none."""
 
     fold: str
@@ -45,18 +45,18 @@ class Results:
         return {baseline: titles[baseline]} | titles
 
     @property
-    def plans(self) -> dict[str, list[Plan]]:
+    def plans(self) -> dict[str, list[ContourPlan]]:
         """By trainer, the cases in the comparison's order, then by fold."""
         place = {case: number for number, case in enumerate(self.comparison.order)}
         return {
             name: sorted(
-                (Plan(fold, case) for fold, one in self.evaluations.get(name, {}).items() for case in one.cases),
+                (ContourPlan(fold, case) for fold, one in self.evaluations.get(name, {}).items() for case in one.cases),
                 key=lambda plan: (place.get(plan.case.case, len(place)), plan.fold),
             )
             for name in self.trainers
         }
 
-    def shown_plans(self, case: str) -> dict[str, Plan]:
+    def shown_plans(self, case: str) -> dict[str, ContourPlan]:
         """One plan of the case by trainer, for pictures: of the baseline's first fold, or else of the trainer's own."""
         several = {name: [plan for plan in own if plan.case.case == case] for name, own in self.plans.items()}
         several = {name: own for name, own in several.items() if own}
@@ -79,7 +79,7 @@ def read_results(folder: Path) -> Results:
         for fold, relative in one.evaluations.items():
             if evaluation := _or_remark(remarks, read_evaluation, folder / relative):
                 evaluations.setdefault(one.name, {})[fold] = evaluation
-            if found := _optional(remarks, folder / relative / CURVES):
+            if found := _optional(remarks, folder / relative / CURVES_FILE):
                 curves.setdefault(one.name, {})[fold] = found
     manifest = _optional(remarks, folder / MANIFEST, MANIFEST_FORMAT)
     card = _optional(remarks, folder / PREDICTOR_CARD)

@@ -1,6 +1,6 @@
 """How trainers and structures look, told apart with any colour vision and in black and white.
 
-Colours are those of Okabe and Ito (their yellow is too pale for a line on white); trainers differ in dash and pattern
+Colours are those of Okabe and Ito; trainers differ in dash and pattern
 too, structures in marker.
 """
 
@@ -11,13 +11,12 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from nnunet_doselo.dataset.structure_masks import Kind
+from nnunet_doselo.evaluation.pictures import OKABE_ITO, ORGAN_COLOURS
 
-TRAINER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-PATTERNS = ("", "/", "x", ".", "\\", "-", "+", "|")
+PLOTLY_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+BAR_PATTERNS = ("", "/", "x", ".", "\\", "-", "+", "|")
 TARGET_COLOURS = ("#D81B9A", "#8E0E62", "#F06FC8")
-ORGAN_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#8C6BB1")
-MARKERS = ("", "circle", "square", "triangle-up", "diamond", "cross")
+PLOTLY_SYMBOLS = ("", "circle", "square", "triangle-up", "diamond", "cross")
 DOSE_MAP = "viridis"
 DIFFERENCE_MAP = "PuOr_r"
 """Violet where the mistake takes dose away, orange where it brings dose."""
@@ -45,7 +44,9 @@ class StructureStyle:
 def trainer_style(index: int) -> TrainerStyle:
     """Of the trainer at that place in the comparison; no two of the first 42 are the same."""
     return TrainerStyle(
-        TRAINER_COLOURS[index % len(TRAINER_COLOURS)], DASHES[index % len(DASHES)], PATTERNS[index % len(PATTERNS)]
+        OKABE_ITO[index % len(OKABE_ITO)],
+        PLOTLY_DASHES[index % len(PLOTLY_DASHES)],
+        BAR_PATTERNS[index % len(BAR_PATTERNS)],
     )
 
 
@@ -57,7 +58,7 @@ def structure_styles(targets: Iterable[str], organs: Iterable[str]) -> list[Stru
 def _styles(kind: Kind, names: Iterable[str], colours: Sequence[str]) -> list[StructureStyle]:
     count = len(colours)
     return [
-        StructureStyle(name, kind, colours[i % count], MARKERS[i // count % len(MARKERS)])
+        StructureStyle(name, kind, colours[i % count], PLOTLY_SYMBOLS[i // count % len(PLOTLY_SYMBOLS)])
         for i, name in enumerate(names)
     ]
 

@@ -1,11 +1,88 @@
-"""What the doses do in every structure, and false-positive islands: means over the cases, trainer by trainer."""
+"""Tables over all plans, trainer by trainer: clinical goals and who loses them, structures, false-positive islands."""
 
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .results import Plan
+from nnunet_doselo.evaluation.clinical_goals import ScorecardRow
+
+from .results_folder import ContourPlan
+
+
+@dataclass(frozen=True)
+class GoalTally:
+    """Of `plans` that can be judged: `reference` and `met` meet the goal, before and with the trainer's contour.
+
+    lost: met before and no longer; gained: the other way round.
+    """
+
+    plans: int
+    reference: int
+    met: int
+    lost: int
+    gained: int
+
+
+@dataclass(frozen=True)
+class GoalLine:
+    """trainers: by name."""
+
+    structure: str
+    goal: str
+    trainers: Mapping[str, GoalTally]
+
+
+@dataclass(frozen=True)
+class LostGoal:
+    """Values in `unit`."""
+
+    case: str
+    trainer: str
+    fold: str
+    structure: str
+    goal: str
+    unit: str
+    reference_value: float
+    evaluated_value: float
+
+
+def goal_lines(plans: Mapping[str, Sequence[ContourPlan]]) -> list[GoalLine]:
+    """A line for every goal that some plan can be judged by, in the order of the goals."""
+    order = dict.fromkeys((row.structure, row.goal) for row in _rows(plan for own in plans.values() for plan in own))
+    lines = [GoalLine(*goal, {name: _goal_tally(own, goal) for name, own in plans.items()}) for goal in order]
+    return [line for line in lines if any(tally.plans for tally in line.trainers.values())]
+
+
+def lost_goals(plans: Mapping[str, Sequence[ContourPlan]]) -> list[LostGoal]:
+    """Every goal that a trainer's contour loses, trainer by trainer."""
+    return [
+        LostGoal(
+            plan.case.case, name, plan.fold, row.structure, row.goal, row.unit, row.reference_value, row.evaluated_value
+        )
+        for name, own in plans.items()
+        for plan in own
+        for row in plan.case.goals
+        if row.lost
+    ]
+
+
+def _rows(plans: Iterable[ContourPlan]) -> Iterable[ScorecardRow]:
+    for plan in plans:
+        yield from plan.case.goals
+
+
+def _goal_tally(plans: Sequence[ContourPlan], goal: tuple[str, str]) -> GoalTally:
+    rows = [row for row in _rows(plans) if (row.structure, row.goal) == goal]
+    verdicts = [(row.reference_verdict, row.evaluated_verdict) for row in rows]
+    judged = [both for both in verdicts if "not assessable" not in both]
+    return GoalTally(
+        plans=len(judged),
+        reference=sum(before == "met" for before, _ in judged),
+        met=sum(after == "met" for _, after in judged),
+        lost=judged.count(("met", "not met")),
+        gained=judged.count(("not met", "met")),
+    )
 
 
 @dataclass(frozen=True)
@@ -49,18 +126,18 @@ class IslandTally:
     max_gy: float | None
 
 
-def structure_lines(plans: Mapping[str, Sequence[Plan]], baseline: str) -> list[StructureLine]:
+def structure_lines(plans: Mapping[str, Sequence[ContourPlan]], baseline: str) -> list[StructureLine]:
     """Structure by structure: the reference dose, then every trainer's; structures without voxels are left out."""
     names = dict.fromkeys(name for own in plans.values() for plan in own for name in plan.case.structures)
     lines = []
     for name in names:
-        several = [_line(name, "", plans.get(baseline, ()))]
-        several += [_line(name, trainer, own) for trainer, own in plans.items()]
+        several = [_structure_line(name, "", plans.get(baseline, ()))]
+        several += [_structure_line(name, trainer, own) for trainer, own in plans.items()]
         lines += several if any(line.plans for line in several) else []
     return lines
 
 
-def _line(structure: str, trainer: str, plans: Sequence[Plan]) -> StructureLine:
+def _structure_line(structure: str, trainer: str, plans: Sequence[ContourPlan]) -> StructureLine:
     there = [plan.case.structures[structure] for plan in plans if structure in plan.case.structures]
     pairs = [(one.reference, one.evaluated) for one in there]
     figures = dict.fromkeys(figure for reference, _ in pairs for figure in reference)
@@ -77,7 +154,7 @@ def _mean(values: Iterable[float]) -> float | None:
     return statistics.fmean(several) if several else None
 
 
-def island_lines(plans: Mapping[str, Sequence[Plan]]) -> list[IslandLine]:
+def island_lines(plans: Mapping[str, Sequence[ContourPlan]]) -> list[IslandLine]:
     """Every island, trainer by trainer."""
     return [
         IslandLine(
@@ -89,12 +166,12 @@ def island_lines(plans: Mapping[str, Sequence[Plan]]) -> list[IslandLine]:
     ]
 
 
-def island_tallies(plans: Mapping[str, Sequence[Plan]]) -> list[IslandTally]:
+def island_tallies(plans: Mapping[str, Sequence[ContourPlan]]) -> list[IslandTally]:
     """One line a trainer, also for one without islands."""
-    return [_tally(name, own) for name, own in plans.items()]
+    return [_island_tally(name, own) for name, own in plans.items()]
 
 
-def _tally(trainer: str, plans: Sequence[Plan]) -> IslandTally:
+def _island_tally(trainer: str, plans: Sequence[ContourPlan]) -> IslandTally:
     islands = [one for plan in plans for one in plan.case.islands]
     count = max(1, len(plans))
     return IslandTally(

@@ -2,8 +2,13 @@
 
 The viewer is for looking, not for measuring: a dose is told in steps of a 255th of the scale, and of large images
 every second or third voxel is kept. Every number in the tables comes from the whole volumes.
+
+A volume is a byte a voxel, gzipped, as text. The page undoes it with what every browser brings (DecompressionStream);
+report.js has the other half.
 """
 
+import base64
+import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +21,26 @@ from nnunet_doselo.dataset.geometry import Box, box_around
 from nnunet_doselo.evaluation.pictures import DOSE_SHOWN_FROM, DOSE_TOP
 
 from .case_images import CaseImages
-from .packing import PackedVolume, pack_labels, pack_values
 
+LEVELS = 255
 GREY_LEVELS = 64
 """Finer greys are hardly told apart, and noise in them takes most of the page."""
-VIEW_MARGIN_MM = 6.0
-LONGEST = 200
+VIEWER_MARGIN_MM = 6.0
+MOST_ALONG_A_SIDE = 200
 """Voxels along a side of a slice, and slices, at most."""
 SLICE_TO_PIXEL = 3
 """Slices are dropped before pixels, until they are so many times farther apart than pixels."""
+
+
+@dataclass(frozen=True)
+class PackedVolume:
+    """shape: (z, y, x). A voxel's value is `low + step * byte`; bytes run from 0 to `levels`."""
+
+    shape: tuple[int, int, int]
+    low: float
+    step: float
+    levels: int
+    data: str
 
 
 @dataclass(frozen=True)
@@ -61,11 +77,11 @@ def view_case(images: CaseImages, prescription_gy: float, budget: int) -> Viewed
     doses = [one.dose_gy.max() for one in (images.reference, *images.evaluated.values())]
     top_gy = max(DOSE_TOP * prescription_gy, *map(float, doses))
     box = _box(images, prescription_gy)
-    step_z, *steps_yx = (-(-(one.stop - one.start) // LONGEST) for one in box)
+    step_z, *steps_yx = (-(-(one.stop - one.start) // MOST_ALONG_A_SIDE) for one in box)
     step_yx = max(steps_yx)
     while True:
         viewed = _viewed(images, box, step_z, step_yx, top_gy)
-        if json_bytes(viewed) <= budget or max(step_z, step_yx) >= min(images.body.shape):
+        if bytes_in_page(viewed) <= budget or max(step_z, step_yx) >= min(images.body.shape):
             return viewed
         pixel_mm, slice_mm = step_yx * min(images.spacing_mm[1:]), step_z * images.spacing_mm[0]
         if slice_mm >= SLICE_TO_PIXEL * pixel_mm:
@@ -74,7 +90,7 @@ def view_case(images: CaseImages, prescription_gy: float, budget: int) -> Viewed
             step_z += 1
 
 
-def json_bytes(content: Any) -> int:
+def bytes_in_page(content: Any) -> int:
     """What it takes in the page."""
     return len(json.dumps(json_values(content)))
 
@@ -85,7 +101,7 @@ def _box(images: CaseImages, prescription_gy: float) -> Box:
     seen = images.oars > 0
     for one in contours:
         seen = seen | (one.labels > 0) | (one.dose_gy >= DOSE_SHOWN_FROM * prescription_gy)
-    margin = [round(VIEW_MARGIN_MM / mm) for mm in images.spacing_mm]
+    margin = [round(VIEWER_MARGIN_MM / mm) for mm in images.spacing_mm]
     everything = tuple(slice(0, size) for size in seen.shape)
     slices, *_ = box_around(seen, margin) or everything
     _, rows, columns = box_around(images.body, margin) or everything
@@ -120,3 +136,22 @@ def _viewed(images: CaseImages, box: Box, step_z: int, step_yx: int, top_gy: flo
         viewed,
         thinned=step_z > 1 or step_yx > 1,
     )
+
+
+def pack_labels(labels: np.ndarray) -> PackedVolume:
+    """(Z, Y, X) whole numbers from 0 to 255."""
+    return _pack(labels.astype(np.uint8), 0.0, 1.0, LEVELS)
+
+
+def pack_values(values: np.ndarray, low: float, high: float, levels: int = LEVELS) -> PackedVolume:
+    """(Z, Y, X) numbers, rounded to one of `levels` + 1 steps from `low` to `high` and cut off there; NaN is `low`."""
+    step = (high - low) / levels or 1.0
+    rounded = np.rint((np.nan_to_num(values, nan=low) - low) / step)
+    return _pack(np.clip(rounded, 0, levels).astype(np.uint8), low, step, levels)
+
+
+def _pack(volume: np.ndarray, low: float, step: float, levels: int) -> PackedVolume:
+    # differences of neighbours, as PNG has them, were tried: doses shrink by a tenth, images grow by as much
+    packed = gzip.compress(volume.tobytes(), compresslevel=6, mtime=0)
+    z, y, x = volume.shape
+    return PackedVolume((z, y, x), low, step, levels, base64.b64encode(packed).decode())

@@ -13,7 +13,7 @@ from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset.patient import Patient
 from nnunet_doselo.evaluation.clinical_goals import Goal
 from nnunet_doselo.evaluation.evaluation_file import CaseResult
-from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
+from nnunet_doselo.evaluation.gamma import GammaCriterion
 from nnunet_doselo.evaluation.islands import island_summary
 from nnunet_doselo.scoring.case_scores import (
     Evaluated,

@@ -16,8 +16,7 @@ from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
 from nnunet_doselo.evaluation.clinical_goals import Goal, ScorecardRow, scorecard
 from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae
 from nnunet_doselo.evaluation.dvh import DVH
-from nnunet_doselo.evaluation.gamma import gamma_pass_rate
-from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
+from nnunet_doselo.evaluation.gamma import GammaCriterion, gamma_pass_rate
 from nnunet_doselo.evaluation.islands import Island, find_islands
 from nnunet_doselo.evaluation.metrics import OVERLAPS
 from nnunet_doselo.evaluation.openkbp_scores import dvh_score, structure_doses

@@ -8,18 +8,18 @@ from pathlib import Path
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.evaluation.comparison import Comparison, compare_evaluations
-from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
-from nnunet_doselo.scoring.contour_folder import evaluate, predicted_cases
+from nnunet_doselo.evaluation.gamma import GammaCriterion
+from nnunet_doselo.scoring.contour_folder import evaluate_folder, predicted_cases
 from nnunet_doselo.scoring.dose_origins import NOISE_FLOOR, REFERENCE, REFERENCE_DOSES, ContourSet, DoseOrigin
 from nnunet_doselo.scoring.dose_sources import DoseSource
 
-NAME = re.compile(r"\w[\w.+-]*")
+CONTOUR_NAME = re.compile(r"\w[\w.+-]*")
 RESERVED = (REFERENCE, NOISE_FLOOR, REFERENCE_DOSES)
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What all sets share; arguments of `cohort.evaluate`."""
+    """What all sets share; arguments of `contour_folder.evaluate_folder`."""
 
     split: str = "Ts"
     goals: str | Path | None = None
@@ -41,7 +41,7 @@ def name_sets(folders: Sequence[Path], names: Sequence[str] = ()) -> list[Contou
             f"contours must have different names, one for each of {len(folders)} folders, found {', '.join(names)}; "
             "give all of them with --name"
         )
-    if wrong := [name for name in names if not NAME.fullmatch(name) or name in RESERVED]:
+    if wrong := [name for name in names if not CONTOUR_NAME.fullmatch(name) or name in RESERVED]:
         raise DoseloError(
             f"contours must have names of letters, digits and .+-_ that are none of {', '.join(RESERVED)}, found "
             f"{wrong[0]!r}; give others with --name"
@@ -68,7 +68,7 @@ def evaluate_contours(
 
     Raises
     ------
-    DoseloError: an unknown baseline; sets of different cases; what `cohort.evaluate` and `compare_evaluations` refuse.
+    DoseloError: an unknown baseline; sets of different cases; what `evaluate_folder` and `compare_evaluations` refuse.
     """
     names = [one.name for one in sets]
     if baseline is not None and baseline not in names:
@@ -77,7 +77,7 @@ def evaluate_contours(
 
     def run(contours: ContourSet, source: DoseSource) -> Path:
         folder, given = output / contours.name, vars(settings)
-        evaluate(dataset, contours.folder, source, folder, cases=cases, name=contours.name, **given)
+        evaluate_folder(dataset, contours.folder, source, folder, cases=cases, name=contours.name, **given)
         return folder
 
     origin.prepare(cases)

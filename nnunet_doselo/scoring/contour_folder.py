@@ -19,8 +19,8 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.patient import label_values
 from nnunet_doselo.evaluation.dose_metrics import RMAE_THRESHOLD
 from nnunet_doselo.evaluation.evaluation_file import CaseResult, EvaluatedDataset, Evaluation, write_evaluation
-from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
-from nnunet_doselo.evaluation.goal_choice import ChosenGoals, choose_goals
+from nnunet_doselo.evaluation.gamma import GammaCriterion
+from nnunet_doselo.evaluation.goal_files import ChosenGoals, choose_goals
 from nnunet_doselo.evaluation.overlap_metrics import surface_library
 from nnunet_doselo.scoring.case_evaluation import CaseTask, draw_case, evaluate_case, load_evaluated
 from nnunet_doselo.scoring.dose_sources import DoseSource
@@ -28,7 +28,7 @@ from nnunet_doselo.scoring.dose_sources import DoseSource
 PICTURES_FOLDER = "pictures"
 
 
-def evaluate(
+def evaluate_folder(
     dataset: ExtendedDataset,
     predictions: Path,
     source: DoseSource,
@@ -50,7 +50,7 @@ def evaluate(
     Parameters
     ----------
     cases: of the split, a fold's validation cases for instance; None takes all that have a prediction.
-    goals: a YAML file, a starter's name or "none"; None takes the starter that fits, see `goal_choice`.
+    goals: a YAML file, a starter's name or "none"; None takes the starter that fits, see `goal_files`.
     gamma: default 3 %/2 mm.
     name: of the contours in tables (default: of the folder).
 

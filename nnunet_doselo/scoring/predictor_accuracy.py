@@ -19,7 +19,7 @@ from nnunet_doselo.evaluation.dvh_pictures import dvh_curves, dvh_picture
 from nnunet_doselo.evaluation.openkbp_scores import structure_doses
 from nnunet_doselo.evaluation.patient_pictures import picture_of
 from nnunet_doselo.evaluation.predictor_scores import PredictorCase, PredictorScores
-from nnunet_doselo.evaluation.scores_file import write_report
+from nnunet_doselo.evaluation.scores_file import write_scores
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.patient_dose import dose_where_it_counts, planned_dose, predict_patient
 
@@ -69,7 +69,7 @@ def evaluate_predictor(
     ]
     scores = PredictorScores.of(found)
     provenance = _provenance(predictor, dataset, split, wanted, command)
-    write_report(output, [case.row() for case in scores.cases], provenance, scores.overall())
+    write_scores(output, [case.row() for case in scores.cases], provenance, scores.overall())
     replace_files({output / STRUCTURES_FILE: scores.structures_csv()})
     for title, case in scores.to_look_at().items():
         _pictures(output, title, predictor, dataset, load_patient(dataset, case, split), device)

@@ -133,7 +133,7 @@ def read(root: Path, name: str) -> Any:
 
 def play_scores(patch: pytest.MonkeyPatch) -> None:
     """Scores and their comparison take a second a case: put what they were called with in their place."""
-    patch.setattr("nnunet_doselo.benchmark.work.cohort.evaluate", _play_evaluation)
+    patch.setattr("nnunet_doselo.benchmark.work.contour_folder.evaluate_folder", _play_evaluation)
     patch.setattr("nnunet_doselo.evaluation.comparison.compare_evaluations", _play_comparison)
 
 

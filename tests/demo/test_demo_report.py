@@ -11,8 +11,7 @@ from nnunet_doselo.demo.results import gather
 from nnunet_doselo.demo.settings import QUICK
 from nnunet_doselo.demo.stages import Stage
 from nnunet_doselo.demo.workspace import Marker
-from nnunet_doselo.evaluation.scores_file import CaseScores
-from nnunet_doselo.evaluation.scores_file import write_report as write_scores
+from nnunet_doselo.evaluation.scores_file import CaseScores, write_scores
 
 ONE_PIXEL = b"\x89PNG not really"
 NAN = float("nan")

@@ -7,16 +7,9 @@ import numpy as np
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.evaluation.clinical_goals import (
-    FOLDER,
-    Goal,
-    parse_goal,
-    parse_goals,
-    read_goals,
-    scorecard,
-    starter_goals,
-)
+from nnunet_doselo.evaluation.clinical_goals import Goal, scorecard
 from nnunet_doselo.evaluation.dvh import DVH
+from nnunet_doselo.evaluation.goal_files import GOALS_FOLDER, parse_goal, parse_goals, read_goals, starter_goals
 
 
 def dvh_of(*doses_gy: float, voxel_cc: float = 0.1) -> DVH:
@@ -156,7 +149,7 @@ def test_a_goal_is_lost_if_only_the_reference_dose_meets_it() -> None:
 def test_starters_are_read_by_name(tmp_path: Path) -> None:
     assert starter_goals() == ["brain", "head_and_neck"]
     for name in starter_goals():
-        assert read_goals(name) == read_goals(FOLDER / f"{name}.yaml")
+        assert read_goals(name) == read_goals(GOALS_FOLDER / f"{name}.yaml")
     goals = {(one.structure, one.text) for one in read_goals("brain")}
     assert {("GTV", "D95 >= 57 Gy"), ("Brainstem", "D0.1cc <= 54 Gy")} <= goals
     with pytest.raises(DoseloError, match=r"cannot be read .* one of brain, head_and_neck"):

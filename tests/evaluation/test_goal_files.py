@@ -6,9 +6,8 @@ import pytest
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.guidance import DoseGuidance
-from nnunet_doselo.evaluation.clinical_goals import starter_goals
-from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion, parse_gamma
-from nnunet_doselo.evaluation.goal_choice import STARTER_RX_GY, choose_goals
+from nnunet_doselo.evaluation.gamma import GammaCriterion, parse_gamma
+from nnunet_doselo.evaluation.goal_files import STARTER_RX_GY, choose_goals, starter_goals
 
 HEAD = DoseGuidance({"GTV": 60.0}, {"Brainstem": 1, "Eye_L": 2})
 

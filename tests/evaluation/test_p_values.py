@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nnunet_doselo.evaluation.signed_rank import EXACT_UP_TO, signed_rank, smallest_p_value
+from nnunet_doselo.evaluation.p_values import EXACT_UP_TO, signed_rank, smallest_p_value
 
 # cross- less self-fertilised maize in eighths of an inch: Darwin 1876, in Fisher, The Design of Experiments, 1935
 DARWIN = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48], float)

@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.evaluation.paired_tests import (
-    bootstrap_interval,
-    case_values,
-    compare,
-    compare_trainers,
-    holm,
-    mean_over_folds,
-)
-from nnunet_doselo.evaluation.scores_file import CaseScores
+from nnunet_doselo.evaluation.intervals import bootstrap_interval
+from nnunet_doselo.evaluation.p_values import holm
+from nnunet_doselo.evaluation.paired_tests import compare_paired, compare_trainers, mean_over_folds
 
 BASELINE = {"A": 0.5, "B": 0.4, "C": 0.6, "D": 0.3}
 # 0.2, 0.1 and 0.3 less, 0.1 more
@@ -22,7 +16,7 @@ OTHER = {"A": 0.3, "B": 0.3, "C": 0.3, "D": 0.4}
 
 
 def test_what_is_reported_of_four_cases() -> None:
-    found = compare(BASELINE, OTHER, lower_is_better=True)
+    found = compare_paired(BASELINE, OTHER, lower_is_better=True)
     assert (found.cases, found.dropped) == (4, ())
     assert (found.better, found.worse, found.equal) == (3, 1, 0)
     assert found.mean_difference == pytest.approx(-0.125)
@@ -34,31 +28,31 @@ def test_what_is_reported_of_four_cases() -> None:
 
 
 def test_higher_may_be_better() -> None:
-    found = compare(BASELINE, OTHER, lower_is_better=False)
+    found = compare_paired(BASELINE, OTHER, lower_is_better=False)
     assert (found.better, found.worse, found.rank_biserial) == (1, 3, pytest.approx(-7 / 10))
     assert found.mean_difference == pytest.approx(-0.125)
 
 
 def test_a_difference_of_rounding_is_none() -> None:
-    found = compare({"A": 0.1 + 0.2, "B": 1.0}, {"A": 0.3, "B": 0.5}, lower_is_better=True)
+    found = compare_paired({"A": 0.1 + 0.2, "B": 1.0}, {"A": 0.3, "B": 0.5}, lower_is_better=True)
     assert (found.better, found.worse, found.equal) == (1, 0, 1)
 
 
 def test_the_same_values_are_no_evidence() -> None:
-    found = compare(BASELINE, BASELINE, lower_is_better=True)
+    found = compare_paired(BASELINE, BASELINE, lower_is_better=True)
     assert (found.p_value, found.rank_biserial, found.equal) == (1, 0, 4)
     assert (found.interval.low, found.interval.high) == (0, 0)
 
 
 def test_pairs_without_two_numbers_are_dropped_and_named() -> None:
     baseline = BASELINE | {"E": math.nan, "F": 1.0, "G": 1.0}
-    found = compare(baseline, OTHER | {"E": 1.0, "F": math.nan, "G": math.inf}, lower_is_better=True)
+    found = compare_paired(baseline, OTHER | {"E": 1.0, "F": math.nan, "G": math.inf}, lower_is_better=True)
     assert (found.cases, found.dropped) == (4, ("E", "F", "G"))
     assert found.p_value == pytest.approx(6 / 16)
 
 
 def test_no_pair_at_all() -> None:
-    found = compare({"A": math.nan}, {"A": 1.0}, lower_is_better=True)
+    found = compare_paired({"A": math.nan}, {"A": 1.0}, lower_is_better=True)
     assert (found.cases, found.dropped, found.better, found.p_method) == (0, ("A",), 0, "no cases")
     figures = (found.p_value, found.p_holm, found.mean_difference, found.median_difference, found.rank_biserial)
     assert all(math.isnan(figure) for figure in (*figures, found.interval.low, found.interval.high))
@@ -66,9 +60,9 @@ def test_no_pair_at_all() -> None:
 
 def test_other_cases_are_refused() -> None:
     with pytest.raises(DoseloError, match=r"found \['D'\] missing and \['X'\] that the baseline lacks"):
-        compare(BASELINE, {"A": 1.0, "B": 1.0, "C": 1.0, "X": 1.0}, lower_is_better=True)
+        compare_paired(BASELINE, {"A": 1.0, "B": 1.0, "C": 1.0, "X": 1.0}, lower_is_better=True)
     with pytest.raises(DoseloError, match=r"found 95; 95 % is 0\.95"):
-        compare(BASELINE, OTHER, lower_is_better=True, confidence=95)
+        compare_paired(BASELINE, OTHER, lower_is_better=True, confidence=95)
 
 
 def test_a_case_counts_once_however_many_folds_predicted_it() -> None:
@@ -100,12 +94,6 @@ def test_trainers_need_the_same_runs() -> None:
         compare_trainers({0: BASELINE, 1: BASELINE}, {"mine": {0: OTHER}}, lower_is_better=True)
     with pytest.raises(DoseloError, match="mine, fold 1: both must have the same cases"):
         compare_trainers({1: BASELINE}, {"mine": {1: {"A": 1.0}}}, lower_is_better=True)
-
-
-def test_a_metric_of_a_table() -> None:
-    values = case_values([CaseScores("A", {"rmae": 0.1}), CaseScores("B", {})], "rmae")
-    assert values["A"] == 0.1
-    assert math.isnan(values["B"])
 
 
 def test_holm() -> None:

@@ -8,19 +8,25 @@ import plotly.graph_objects as go
 import pytest
 
 from nnunet_doselo.evaluation.comparison import NoiseFloor, Summary
+from nnunet_doselo.evaluation.intervals import Interval
 from nnunet_doselo.evaluation.metrics import BY_KEY
-from nnunet_doselo.evaluation.paired_tests import Interval, PairedComparison
+from nnunet_doselo.evaluation.paired_tests import PairedComparison
 from nnunet_doselo.report.case_images import Background, CaseImages, Contoured
-from nnunet_doselo.report.case_pages import cases_to_show
-from nnunet_doselo.report.charts import BarChart, BarSeries, Line, LinePanel, bars_for_plotly, lines_for_plotly
-from nnunet_doselo.report.choice import ChosenCase, best_other, choose_cases
+from nnunet_doselo.report.charts import (
+    BarChart,
+    BarSeries,
+    ChartLine,
+    LinePanel,
+    bars_for_plotly,
+    lines_for_plotly,
+    mean_over_epochs,
+)
+from nnunet_doselo.report.chosen_cases import ChosenCase, best_other, cases_to_show, choose_cases
 from nnunet_doselo.report.headline import Cell, MetricRows, in_words, p_text, signed
-from nnunet_doselo.report.packing import PackedVolume, pack_labels, pack_values
 from nnunet_doselo.report.panel import difference_limit_gy
 from nnunet_doselo.report.provenance import provenance_rows, rows_of
 from nnunet_doselo.report.styles import structure_styles, trainer_style
-from nnunet_doselo.report.training_curves import mean_over_epochs
-from nnunet_doselo.report.viewer import ViewedCase, json_bytes, view_case
+from nnunet_doselo.report.viewer import PackedVolume, ViewedCase, bytes_in_page, pack_labels, pack_values, view_case
 
 NAN = float("nan")
 
@@ -99,11 +105,11 @@ def test_a_case_that_fits_is_shown_whole() -> None:
 def test_slices_are_dropped_before_pixels_until_it_fits() -> None:
     images = images_of((24, 40, 40), (2.0, 2.0, 2.0))
     whole = view_case(images, 60.0, 10_000_000)
-    half = view_case(images, 60.0, int(0.6 * json_bytes(whole)))
-    tenth = view_case(images, 60.0, json_bytes(whole) // 10)
+    half = view_case(images, 60.0, int(0.6 * bytes_in_page(whole)))
+    tenth = view_case(images, 60.0, bytes_in_page(whole) // 10)
     assert steps_of(half, 2.0) == (2, 1)
     assert steps_of(tenth, 2.0) in ((3, 2), (4, 2))
-    assert json_bytes(tenth) <= json_bytes(whole) // 10
+    assert bytes_in_page(tenth) <= bytes_in_page(whole) // 10
     assert half.thinned
     # the slice to look at first is kept
     assert half.slices[half.start] == whole.slices[whole.start] == images.slice_to_look_at()
@@ -223,7 +229,7 @@ def test_curves_are_means_over_folds_where_all_have_a_value() -> None:
 def test_plotly_knows_every_property_of_the_charts() -> None:
     """Its Python half refuses what it does not know."""
     bars = BarChart("RMAE [%]", ("001", "002"), (BarSeries("A", trainer_style(1), (1.0, None)),))
-    lines = tuple(Line("A", trainer_style(number), (1, 2), (0.5, None), faint=bool(number)) for number in range(2))
+    lines = tuple(ChartLine("A", trainer_style(number), (1, 2), (0.5, None), faint=bool(number)) for number in range(2))
     panels = [LinePanel("Loss", "epoch", "1", lines), LinePanel("Dice", "epoch", "1", lines)]
     drawn = go.Figure(bars_for_plotly(bars))
     assert (drawn.layout.xaxis.type, drawn.layout.yaxis.title.text) == ("category", "RMAE [%]")

@@ -15,9 +15,9 @@ from nnunet_doselo.dataset.geometry import body_mask
 from nnunet_doselo.dataset.images import write_array
 from nnunet_doselo.dataset.patient import load_patient
 from nnunet_doselo.evaluation import pictures
-from nnunet_doselo.evaluation.clinical_goals import parse_goals
 from nnunet_doselo.evaluation.evaluation_file import CaseResult
-from nnunet_doselo.evaluation.gamma_criterion import GammaCriterion
+from nnunet_doselo.evaluation.gamma import GammaCriterion
+from nnunet_doselo.evaluation.goal_files import parse_goals
 from nnunet_doselo.scoring.case_evaluation import CaseTask, evaluate_case
 from nnunet_doselo.scoring.dose_sources import DoseFolder, DosePair
 

@@ -20,7 +20,7 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.images import write_array
 from nnunet_doselo.evaluation.evaluation_file import CaseResult
 from nnunet_doselo.planning.plan_record import PlanRecord, record_path
-from nnunet_doselo.scoring.contour_folder import evaluate
+from nnunet_doselo.scoring.contour_folder import evaluate_folder
 from nnunet_doselo.scoring.dose_sources import DoseSource, PlannedDoses
 from nnunet_doselo.scoring.predicted_doses import PredictedDoses
 
@@ -67,7 +67,7 @@ def predict(folder: Path, *labels: np.ndarray) -> None:
 
 def scored(dataset: ExtendedDataset, predictions: Path, source: DoseSource | None = None) -> Sequence[CaseResult]:
     source = source or PredictedDoses(dataset, PREDICTOR)
-    return evaluate(dataset, predictions, source, predictions.parent / "out").cases
+    return evaluate_folder(dataset, predictions, source, predictions.parent / "out").cases
 
 
 def summary(predictions: Path) -> dict[str, Any]:
@@ -178,18 +178,18 @@ def test_table_summary_and_pictures_say_where_they_come_from(dataset: ExtendedDa
 
 def test_training_cases_can_be_scored_too(dataset: ExtendedDataset, tmp_path: Path) -> None:
     source = PredictedDoses(dataset, PREDICTOR, split="Tr")
-    (row,) = evaluate(dataset, dataset.folder / "labelsTr", source, tmp_path / "out", split="Tr").cases
+    (row,) = evaluate_folder(dataset, dataset.folder / "labelsTr", source, tmp_path / "out", split="Tr").cases
     assert (row.case, row.score("target_dice")) == ("Phantom_000", 1)
 
 
 def test_cases_can_be_named(dataset: ExtendedDataset, predictions: Path) -> None:
     predict(predictions, cube(), cube())
     source, out = PredictedDoses(dataset, PREDICTOR), predictions.parent / "out"
-    found = evaluate(dataset, predictions, source, out, cases=CASES[1:], name="fold 0")
+    found = evaluate_folder(dataset, predictions, source, out, cases=CASES[1:], name="fold 0")
     assert ([row.case for row in found.cases], found.name) == (CASES[1:], "fold 0")
     assert found.provenance["cases"] == "1 of 2 in the split"
     with pytest.raises(DoseloError, match="a prediction of 2 cases of labelsTs, missing 1: Phantom_009"):
-        evaluate(dataset, predictions, source, out, cases=["Phantom_001", "Phantom_009"])
+        evaluate_folder(dataset, predictions, source, out, cases=["Phantom_001", "Phantom_009"])
 
 
 def test_a_region_is_scored_as_the_union_of_its_labels(dataset: ExtendedDataset, predictions: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_dose_on_another_grid_is_refused(dataset: ExtendedDataset, predictions
 
 def test_every_case_is_drawn_on_request(dataset: ExtendedDataset, predictions: Path, planned: Path) -> None:
     out = predictions.parent / "out"
-    evaluate(dataset, predictions, PlannedDoses(dataset, planned), out, all_pictures=True)
+    evaluate_folder(dataset, predictions, PlannedDoses(dataset, planned), out, all_pictures=True)
     first, second = ((out / "pictures" / f"{case}.png").read_bytes() for case in CASES)
     # the shifted contour loses a quarter of the dose, the empty one all of it
     assert ((out / "median.png").read_bytes(), (out / "worst.png").read_bytes()) == (first, second)
