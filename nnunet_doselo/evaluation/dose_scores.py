@@ -6,8 +6,7 @@ import numpy as np
 
 from nnunet_doselo.dataset.geometry import body_mask
 from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae
-from nnunet_doselo.evaluation.gamma import gamma_pass_rate
-from nnunet_doselo.evaluation.gamma_criterion import parse_gamma
+from nnunet_doselo.evaluation.gamma import gamma_pass_rate, parse_gamma
 
 
 @dataclass(frozen=True)
