@@ -3,6 +3,6 @@
 Its name sorts before theirs. Nothing else imports it.
 """
 
-from nnunet_doselo.common.trainer_folder import refuse_search_of_everything
+from nnunet_doselo.common.nnunet_environment import refuse_search_of_everything
 
 refuse_search_of_everything()

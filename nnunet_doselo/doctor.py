@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.common.trainer_folder import (
+from nnunet_doselo.common.nnunet_environment import (
     SET_IT,
     TRAINER_VARIABLE,
     is_ours,

@@ -18,7 +18,7 @@ from pathlib import Path
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.process import last_lines
-from nnunet_doselo.common.trainer_folder import TRAINER_FOLDER, TRAINER_VARIABLE
+from nnunet_doselo.common.nnunet_environment import TRAINER_FOLDER, TRAINER_VARIABLE
 from nnunet_doselo.doctor import FOLDER_VARIABLES
 
 from .jobs import DONE, FAILED, Job, JobRecord, current_record, log_file, states_of, write_record

@@ -15,7 +15,7 @@ from .shared import (
 @clear_errors
 def env() -> None:
     """Print the line for your shell's profile that makes nnU-Net find the trainers."""
-    from nnunet_doselo.common.trainer_folder import environment_line
+    from nnunet_doselo.common.nnunet_environment import environment_line
 
     print(environment_line())
 

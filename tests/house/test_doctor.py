@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_doselo import doctor
-from nnunet_doselo.common.trainer_folder import TRAINER_FOLDER, environment_line
+from nnunet_doselo.common.nnunet_environment import TRAINER_FOLDER, environment_line
 from nnunet_doselo.doctor import Check, checks
 
 PACKAGE = TRAINER_FOLDER.parent

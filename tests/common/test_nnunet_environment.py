@@ -10,7 +10,7 @@ import pytest
 from nnunet_project import run
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.common.trainer_folder import PACKAGE, TRAINER_FOLDER, refuse_search_of_everything
+from nnunet_doselo.common.nnunet_environment import PACKAGE, TRAINER_FOLDER, refuse_search_of_everything
 
 TRAINER = "nnUNetTrainerDOSELO_lambda0p1"
 LOOK_UP = """
