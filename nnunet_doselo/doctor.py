@@ -14,6 +14,9 @@ from packaging.specifiers import SpecifierSet
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.nnunet_environment import (
+    FOLDER_VARIABLES,
+    PREDICTOR_VARIABLE,
+    PREPROCESSED,
     SET_IT,
     TRAINER_VARIABLE,
     is_ours,
@@ -23,10 +26,7 @@ from nnunet_doselo.common.nnunet_environment import (
 )
 from nnunet_doselo.common.versions import version_of
 
-PREPROCESSED = "nnUNet_preprocessed"
-FOLDER_VARIABLES = ("nnUNet_raw", PREPROCESSED, "nnUNet_results")
-PREDICTOR_VARIABLE = "nnUNet_dose_predictor"
-TRAINER = "nnUNetTrainerDOSELO"
+GUIDED_TRAINER = "nnUNetTrainerDOSELO"
 SEARCH_SECONDS = 300
 
 
@@ -65,9 +65,9 @@ def _package(name: str) -> Check:
     """The range comes from this package's own requirements."""
     requirements = map(Requirement, metadata.requires("nnunet-doselo") or [])
     needed = next(requirement for requirement in requirements if requirement.name == name)
-    found = version_of(name)
-    ok = found != "not installed" and needed.specifier.contains(found, prereleases=True)
-    return Check(name, ok, found, "" if ok else f'pip install "{needed}"')
+    version = version_of(name)
+    ok = version != "not installed" and needed.specifier.contains(version, prereleases=True)
+    return Check(name, ok, version, "" if ok else f'pip install "{needed}"')
 
 
 def _device() -> Check:
@@ -92,8 +92,8 @@ def _folder(variable: str) -> Check:
         return Check(variable, False, "not set", fix)
     folder = Path(value)
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "no such folder"
-        return Check(variable, False, f"{value}: {found}", f'mkdir -p "{quoted(value)}"')
+        what = "a file" if folder.exists() else "no such folder"
+        return Check(variable, False, f"{value}: {what}", f'mkdir -p "{quoted(value)}"')
     if not os.access(folder, os.W_OK):
         return Check(variable, False, f"{value}: not writable", f'chmod u+w "{quoted(value)}"')
     return Check(variable, True, value)
@@ -109,21 +109,22 @@ def _trainer_folder() -> Check:
     missing = [path for path in paths if not Path(path).exists()]
     if missing:  # nnU-Net passes over it without a word
         return Check(TRAINER_VARIABLE, False, f"{os.pathsep.join(missing)}: no such folder", SET_IT)
-    found = f"{value}: not the folder of this installation" if paths else "not set"
-    return Check(TRAINER_VARIABLE, False, found, SET_IT)
+    what = f"{value}: not the folder of this installation" if paths else "not set"
+    return Check(TRAINER_VARIABLE, False, what, SET_IT)
 
 
 def _trainer() -> Check:
     """nnU-Net looks the trainer up itself, in a fresh process with this environment."""
-    name = f"trainer {TRAINER}"
-    ask = f"from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name as find; find({TRAINER!r})"
+    name = f"trainer {GUIDED_TRAINER}"
+    search = "from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name as find"
+    ask = f"{search}; find({GUIDED_TRAINER!r})"
     try:
         answer = subprocess.run(
             [sys.executable, "-c", ask], capture_output=True, text=True, timeout=SEARCH_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        found = f"nnU-Net did not find it within {SEARCH_SECONDS} s"
-        return Check(name, False, found, f"name a small folder in {TRAINER_VARIABLE}; {SET_IT}")
+        what = f"nnU-Net did not find it within {SEARCH_SECONDS} s"
+        return Check(name, False, what, f"name a small folder in {TRAINER_VARIABLE}; {SET_IT}")
     if answer.returncode == 0:
         return Check(name, True, "found by nnU-Net")
     lines = answer.stderr.strip().splitlines() or [f"nnU-Net ended with status {answer.returncode}"]
@@ -134,23 +135,22 @@ def _predictor() -> Check:
     name = f"dose predictor ({PREDICTOR_VARIABLE})"
     value = os.environ.get(PREDICTOR_VARIABLE)
     if not value:
-        return Check(name, True, f"not set: each dataset's own is used, {_own_predictors()}")
+        return Check(name, True, f"not set: each dataset's own is used, {_predictors_of_datasets()}")
     if Path(value).is_file():
         return Check(name, True, value)
     fix = f"unset {PREDICTOR_VARIABLE}, or set it to a file that `doselo train-predictor` wrote"
     return Check(name, False, f"{value}: no such file", fix)
 
 
-def _own_predictors() -> str:
+def _predictors_of_datasets() -> str:
     """Where they would lie, and which preprocessed datasets have one, by kind of configuration."""
     from nnunet_doselo.predictor.artifact import FILE_NAME, FILE_NAME_3D
 
-    where = f"nnUNet_preprocessed/DATASET/{FILE_NAME}, in 3d rather {FILE_NAME_3D}"
+    where = f"{PREPROCESSED}/DATASET/{FILE_NAME}, in 3d rather {FILE_NAME_3D}"
     root = os.environ.get(PREPROCESSED)
     folders = sorted(Path(root).glob("Dataset*")) if root else []
     used = {folder.name: _used_in(folder) for folder in folders}
-    found = [f"{name}: {', '.join(files)}" for name, files in used.items() if files]
-    return "; ".join([where, *found])
+    return "; ".join([where, *(f"{name}: {', '.join(files)}" for name, files in used.items() if files)])
 
 
 def _used_in(folder: Path) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.versions import version_of
+from nnunet_doselo.evaluation.result_files import NOISE_FLOOR, PLANS, PREDICTIONS, REFERENCE
 
 from . import work
 from .jobs import DONE, Job, JobRecord
@@ -14,7 +15,6 @@ from .work import name_of
 
 KINDS = ("training", "check", "prediction", "plan", "evaluation", "comparison")
 TRAINING, CHECK, PREDICTION, PLAN, EVALUATION, COMPARISON = KINDS
-REFERENCE, NOISE = "reference", "noise_floor"
 
 
 def benchmark_jobs(benchmark: Benchmark) -> list[Job]:
@@ -45,7 +45,7 @@ def comparison_job(
     benchmark: Benchmark, trainers: tuple[str, ...], records: Mapping[str, JobRecord], remarks: Sequence[str]
 ) -> Job:
     """Of trainers that are complete; with the noise floor if that could be measured."""
-    noise = records.get(f"{EVALUATION}-{NOISE}")
+    noise = records.get(f"{EVALUATION}-{NOISE_FLOOR}")
     measured = noise is not None and noise.status == DONE
     evaluations = [name_of(EVALUATION, trainer, fold) for trainer in trainers for fold in benchmark.asked.folds]
     results = {name: records[name].result for name in [*evaluations, *([noise.name] if noise and measured else [])]}
@@ -63,9 +63,11 @@ def _true_contours(benchmark: Benchmark) -> Iterator[Job]:
     for case in benchmark.all_cases:
         labels = benchmark.dataset.path("labels", case, benchmark.split)
         yield _plan(benchmark, f"{PLAN}-{REFERENCE}-{case}", case, labels, benchmark.reference)
-        again.append(f"{PLAN}-{NOISE}-{case}")
-        yield _plan(benchmark, again[-1], case, labels, benchmark.noise_floor / "plans", _reference(case))
-    yield Job(f"{EVALUATION}-{NOISE}", EVALUATION, work.evaluate_noise, (benchmark,), _scored(benchmark), tuple(again))
+        again.append(f"{PLAN}-{NOISE_FLOOR}-{case}")
+        yield _plan(benchmark, again[-1], case, labels, benchmark.noise_floor / PLANS, _reference(case))
+    yield Job(
+        f"{EVALUATION}-{NOISE_FLOOR}", EVALUATION, work.evaluate_noise, (benchmark,), _scored(benchmark), tuple(again)
+    )
 
 
 def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
@@ -78,9 +80,9 @@ def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
     yield Job(names[PREDICTION], PREDICTION, work.predict, which, images, (names[TRAINING], names[CHECK]), heavy=True)
     plans, folder = [], benchmark.evaluation(trainer, fold)
     for case in benchmark.cases[fold]:
-        labels = folder / "predictions" / f"{case}{benchmark.dataset.ending}"
+        labels = folder / PREDICTIONS / f"{case}{benchmark.dataset.ending}"
         plans.append(name_of(PLAN, trainer, fold, case))
-        yield _plan(benchmark, plans[-1], case, labels, folder / "plans", names[PREDICTION], _reference(case))
+        yield _plan(benchmark, plans[-1], case, labels, folder / PLANS, names[PREDICTION], _reference(case))
     yield Job(names[EVALUATION], EVALUATION, work.evaluate, which, _scored(benchmark), (names[PREDICTION], *plans))
 
 

@@ -10,9 +10,10 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.hashing import sha256_of, sha256_of_json
 from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.evaluation.result_files import COMPARED_BY
 
 INPUTS_FILE = "doselo_inputs.json"
-WRITTEN_BY, PREPROCESS = "doselo benchmark", "nnUNetv2_plan_and_preprocess"
+PREPROCESS = "nnUNetv2_plan_and_preprocess"
 THREADS = 4
 
 
@@ -40,7 +41,7 @@ class TrainingInputs:
         if not file.exists():
             return False
         now = asdict(self)
-        trained = read_json(file, WRITTEN_BY, keys=[*now])
+        trained = read_json(file, COMPARED_BY, keys=[*now])
         for name, sha256 in now.items():
             require_equal(f"{training}: {name.replace('_', '.')}", trained[name], sha256)
         return True

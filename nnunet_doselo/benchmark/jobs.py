@@ -8,6 +8,7 @@ from typing import Any
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.hashing import sha256_of_json
+from nnunet_doselo.evaluation.result_files import COMPARED_BY
 
 DONE, FAILED, WAITING = "done", "failed", "waiting"
 
@@ -75,7 +76,7 @@ def current_record(folder: Path, name: str, key: str) -> JobRecord | None:
     if not file.exists():
         return None
     try:
-        record = JobRecord(**read_json(file, "doselo benchmark"))
+        record = JobRecord(**read_json(file, COMPARED_BY))
     except (DoseloError, TypeError):  # cut short, another version's, or a person's
         return None
     if record.status != DONE or record.key != key:

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import write_json
+from nnunet_doselo.common.nnunet_environment import FINAL_CHECKPOINT
+from nnunet_doselo.evaluation.result_files import PREDICTOR_CARD_FILE
 
 from .engine import run_jobs, running_in
 from .graph import benchmark_jobs, comparison_job, complete_trainers
@@ -20,9 +22,6 @@ from .pools import Pools
 from .progress import Tallies, shown
 from .same import same_in_words
 from .setting import Asked, Benchmark, find_benchmark
-from .training_facts import FINAL
-
-CARD_FILE = "predictor_card.json"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def find(asked: Asked, folder: Path) -> Benchmark:
         if guided:
             raise
         return benchmark
-    write_json(benchmark.folder / CARD_FILE, card)
+    write_json(benchmark.folder / PREDICTOR_CARD_FILE, card)
     return replace(benchmark, predictor_sha256=sha256)
 
 
@@ -67,7 +66,9 @@ def _predictor(benchmark: Benchmark) -> tuple[str, dict[str, Any]]:
 def require_device(benchmark: Benchmark) -> None:
     """Raises DoseloError if something has to be trained here, on a GPU that is not there."""
     asked = benchmark.asked
-    done = all((benchmark.training(t, fold) / FINAL).exists() for t in asked.trainers for fold in asked.folds)
+    done = all(
+        (benchmark.training(t, fold) / FINAL_CHECKPOINT).exists() for t in asked.trainers for fold in asked.folds
+    )
     if asked.device != "cuda" or done:
         return
     import torch

@@ -9,6 +9,7 @@ from typing import Any
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.versions import versions
+from nnunet_doselo.evaluation.result_files import COMPARED_BY, MANIFEST_FILE, MANIFEST_FORMAT
 
 from .graph import CHECK, EVALUATION, PLAN, PREDICTION
 from .inputs import sha256_of_json
@@ -16,9 +17,6 @@ from .jobs import DONE, WAITING, Job, JobRecord
 from .same import remarks_on, same_in_words
 from .setting import Benchmark
 from .training_facts import TrainingFacts, facts_from
-
-MANIFEST_FILE = "manifest.json"
-FORMAT = "doselo-benchmark/1"
 
 
 class Manifest:
@@ -59,7 +57,7 @@ class Manifest:
     def content(self) -> dict[str, Any]:
         benchmark, asked, facts = self.benchmark, self.benchmark.asked, self.facts()
         return {
-            "format": FORMAT,
+            "format": MANIFEST_FORMAT,
             "command": self.command,
             "created": self.created,
             "dataset": benchmark.dataset.folder.name,
@@ -152,5 +150,5 @@ def _machines(facts: Sequence[TrainingFacts]) -> set[str]:
 def _created(file: Path) -> str:
     """When the first of its runs began."""
     if file.exists():
-        return str(read_json(file, "doselo benchmark", keys=["created"])["created"])
+        return str(read_json(file, COMPARED_BY, keys=["created"])["created"])
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.trainer.settings import STOCK, TRAINERS, TrainerSettings, parse_trainer_name
+from nnunet_doselo.common.nnunet_environment import STOCK_TRAINER
+from nnunet_doselo.trainer.settings import TRAINERS, TrainerSettings, parse_trainer_name
 
 NNUNETS_EPOCHS, NNUNETS_ITERATIONS = 1000, 250
 
@@ -96,7 +97,7 @@ def length_of(name: str) -> Length | None:
     if (parsed := parse_trainer_name(name)) is not None:
         settings = parsed[1]
         return Length(settings.num_epochs or NNUNETS_EPOCHS, settings.iterations_per_epoch or NNUNETS_ITERATIONS)
-    match = re.fullmatch(rf"{STOCK}(?:_(\d+)epochs?)?", name)
+    match = re.fullmatch(rf"{STOCK_TRAINER}(?:_(\d+)epochs?)?", name)
     return Length(int(match[1] or NNUNETS_EPOCHS), NNUNETS_ITERATIONS) if match else None
 
 
@@ -129,13 +130,15 @@ def titles(names: Sequence[str]) -> dict[str, str]:
 
 
 def _title(name: str) -> str:
-    if re.fullmatch(rf"{STOCK}(_\d+epochs?)?(_\d+iterations)?", name):
+    if re.fullmatch(rf"{STOCK_TRAINER}(_\d+epochs?)?(_\d+iterations)?", name):
         return "nnU-Net"
     parsed = parse_trainer_name(name)
     if parsed is None:
         return name
     base, settings = parsed
-    return " ".join([base.removeprefix(STOCK).replace("_", " "), *_differences(settings, TRAINERS[base].settings)])
+    return " ".join(
+        [base.removeprefix(STOCK_TRAINER).replace("_", " "), *_differences(settings, TRAINERS[base].settings)]
+    )
 
 
 def _differences(settings: TrainerSettings, usual: TrainerSettings) -> list[str]:

@@ -17,9 +17,8 @@ from pathlib import Path
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing
+from nnunet_doselo.common.nnunet_environment import FOLDER_VARIABLES, TRAINER_FOLDER, TRAINER_VARIABLE
 from nnunet_doselo.common.process import last_lines
-from nnunet_doselo.common.nnunet_environment import TRAINER_FOLDER, TRAINER_VARIABLE
-from nnunet_doselo.doctor import FOLDER_VARIABLES
 
 from .jobs import DONE, FAILED, Job, JobRecord, current_record, log_file, states_of, write_record
 from .supervised import run_supervised
@@ -90,9 +89,9 @@ class Run:
 
 def nnunet_environment() -> dict[str, str]:
     """nnU-Net's variables of this process, its folders as absolute paths, and where our trainers are."""
-    found = {name: value for name, value in os.environ.items() if name.startswith("nnUNet_")}
-    folders = {name: str(Path(found[name]).resolve()) for name in FOLDER_VARIABLES if name in found}
-    return {TRAINER_VARIABLE: str(TRAINER_FOLDER), **found, **folders}
+    variables = {name: value for name, value in os.environ.items() if name.startswith("nnUNet_")}
+    folders = {name: str(Path(variables[name]).resolve()) for name in FOLDER_VARIABLES if name in variables}
+    return {TRAINER_VARIABLE: str(TRAINER_FOLDER), **variables, **folders}
 
 
 def perform(run: Run, job: Job, key: str) -> JobRecord:

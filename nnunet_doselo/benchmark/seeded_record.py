@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_doselo.common.files import read_json, write_json
+from nnunet_doselo.evaluation.result_files import COMPARED_BY
 
 RECORD_FILE = "doselo_training.json"
 
@@ -25,7 +26,7 @@ class TrainingRun:
 def read_runs(fold_folder: Path) -> list[TrainingRun]:
     """The runs of a training in order; none where it was not started by `seeded_training`."""
     file = fold_folder / RECORD_FILE
-    return [TrainingRun(**run) for run in read_json(file, "doselo benchmark", kind=list)] if file.exists() else []
+    return [TrainingRun(**run) for run in read_json(file, COMPARED_BY, kind=list)] if file.exists() else []
 
 
 def append_run(fold_folder: Path, run: TrainingRun) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json, write_json
+from nnunet_doselo.common.nnunet_environment import PREPROCESSED, RESULTS
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
+from nnunet_doselo.evaluation.result_files import COMPARED_BY, EVALUATIONS, NOISE_FLOOR, REFERENCE
 from nnunet_doselo.planning.interface import ENGINES
 
 from .inputs import PREPROCESS, Inputs, hash_inputs, plans_of, preprocessed_cases
@@ -61,15 +63,15 @@ class Benchmark:
     @property
     def reference(self) -> Path:
         """Plans of the true contours."""
-        return self.folder / "reference"
+        return self.folder / REFERENCE
 
     @property
     def noise_floor(self) -> Path:
         """Evaluation of the true contours, planned a second time."""
-        return self.folder / "noise_floor"
+        return self.folder / NOISE_FLOOR
 
     def evaluation(self, trainer: str, fold: int) -> Path:
-        return self.folder / "evaluations" / trainer / f"fold_{fold}"
+        return self.folder / EVALUATIONS / trainer / f"fold_{fold}"
 
     def model(self, trainer: str) -> Path:
         """nnU-Net's folder of all folds of a trainer."""
@@ -90,7 +92,7 @@ def find_benchmark(asked: Asked, folder: Path) -> Benchmark:
     """
     _require_sensible(asked)
     dataset = raw_dataset(asked.dataset)
-    preprocessed = environment_folder("nnUNet_preprocessed").resolve() / dataset.folder.name
+    preprocessed = environment_folder(PREPROCESSED).resolve() / dataset.folder.name
     dataset = ExtendedDataset(dataset.folder.resolve())
     plans = _plans(preprocessed, asked)
     _require_same_declarations(dataset, preprocessed)
@@ -105,7 +107,7 @@ def find_benchmark(asked: Asked, folder: Path) -> Benchmark:
         {fold: tuple(sorted(splits[fold]["val"])) for fold in asked.folds},
         folder.resolve(),
         preprocessed,
-        environment_folder("nnUNet_results").resolve() / dataset.folder.name,
+        environment_folder(RESULTS).resolve() / dataset.folder.name,
         hash_inputs(dataset, preprocessed, plans, {fold: splits[fold] for fold in asked.folds}, cases, split),
         len(plans["configuration"]["patch_size"]),
     )
@@ -134,13 +136,18 @@ def _plans(preprocessed: Path, asked: Asked) -> dict[str, Any]:
 
 def _require_same_declarations(dataset: ExtendedDataset, preprocessed: Path) -> None:
     """Networks are trained with nnU-Net's copy of dataset.json, and scored with the original."""
-    copy = ExtendedDataset(preprocessed).dataset_json
-    for key in ("labels", "channel_names", "dose_guidance"):
-        if copy.get(key) != dataset.dataset_json.get(key):
+    original, copy = (_declarations(declared) for declared in (dataset, ExtendedDataset(preprocessed)))
+    for key, needed in original.items():
+        if copy[key] != needed:
             raise DoseloError(
-                f"{preprocessed / 'dataset.json'}: {key} must be as in the dataset, {dataset.dataset_json.get(key)}, "
-                f"found {copy.get(key)}; copy the dataset's dataset.json there, or plan and preprocess again"
+                f"{preprocessed / 'dataset.json'}: {key} must be as in the dataset, {needed}, found {copy[key]}; copy "
+                "the dataset's dataset.json there, or plan and preprocess again"
             )
+
+
+def _declarations(dataset: ExtendedDataset) -> dict[str, Any]:
+    plain = {key: dataset.dataset_json[key] for key in ("labels", "channel_names")}
+    return {**plain, "dose_guidance": dataset.guidance.to_json()}
 
 
 def _split(dataset: ExtendedDataset, asked: str) -> str:
@@ -158,7 +165,7 @@ def _splits(preprocessed: Path, data: Path, folds: Sequence[int]) -> list[dict[s
         write_json(
             file, [{part: [str(c) for c in cases] for part, cases in fold.items()} for fold in generated], indent=4
         )
-    splits = read_json(file, "doselo benchmark", kind=list)
+    splits = read_json(file, COMPARED_BY, kind=list)
     if max(folds) >= len(splits):
         raise DoseloError(f"{file}: has the folds 0 to {len(splits) - 1}, --folds asks for {max(folds)}")
     return splits

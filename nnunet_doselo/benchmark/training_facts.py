@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.files import read_json
+from nnunet_doselo.common.nnunet_environment import FINAL_CHECKPOINT
 
 from .names import Length
 from .seeded_record import TrainingRun, read_runs
 
-FINAL, UNFINISHED = "checkpoint_final.pth", ("checkpoint_latest.pth", "checkpoint_best.pth")
 TIME = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?): ")
 CURVES = {
     "train_loss": "train_losses",
@@ -71,7 +71,7 @@ def read_training(training: Path, trainer: str, fold: int) -> tuple[TrainingFact
     import torch
 
     # nnU-Net's own checkpoints hold more than tensors; mapped, so that weights are not read
-    checkpoint = torch.load(training / FINAL, map_location="cpu", weights_only=False, mmap=True)
+    checkpoint = torch.load(training / FINAL_CHECKPOINT, map_location="cpu", weights_only=False, mmap=True)
     debug = _debug(training)
     runs = read_runs(training)
     spans = _log_spans(training)

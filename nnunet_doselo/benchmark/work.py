@@ -11,6 +11,8 @@ from pathlib import Path
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing, write_json
 from nnunet_doselo.common.hashing import sha256_of
+from nnunet_doselo.common.nnunet_environment import BEST_CHECKPOINT, FINAL_CHECKPOINT, LATEST_CHECKPOINT
+from nnunet_doselo.evaluation.result_files import COMPARISON_FILE, CURVES_FILE, EVALUATION_FILE, PLANS, PREDICTIONS
 from nnunet_doselo.planning.cohort_plans import PlanTask, plan_case
 from nnunet_doselo.planning.plan_record import read_record, record_path
 from nnunet_doselo.scoring import contour_folder
@@ -22,9 +24,9 @@ from .names import titles
 from .run import Run
 from .same import checked, validated_cases
 from .setting import Benchmark
-from .training_facts import FINAL, UNFINISHED, read_training
+from .training_facts import read_training
 
-CURVES_FILE = "curves.json"
+UNFINISHED = (LATEST_CHECKPOINT, BEST_CHECKPOINT)
 
 
 def name_of(kind: str, trainer: str, fold: int, case: str = "") -> str:
@@ -34,7 +36,7 @@ def name_of(kind: str, trainer: str, fold: int, case: str = "") -> str:
 def train(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Take over what nnU-Net has finished, continue what it has begun, else train from the beginning."""
     training = benchmark.training(trainer, fold)
-    final = training / FINAL
+    final = training / FINAL_CHECKPOINT
     if final.exists():
         benchmark.inputs.folds[fold].require_same(training)
     elif any((training / name).exists() for name in UNFINISHED):
@@ -51,7 +53,7 @@ def _train_anew(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None
     try:
         run.command(name_of("training", trainer, fold), _training_command(benchmark, trainer, fold))
     finally:
-        if not any((training / name).exists() for name in (FINAL, *UNFINISHED)):
+        if not any((training / name).exists() for name in (FINAL_CHECKPOINT, *UNFINISHED)):
             # it came to nothing: the note must not vouch for what somebody else trains there
             (training / INPUTS_FILE).unlink(missing_ok=True)
             with suppress(OSError):
@@ -79,7 +81,7 @@ def check(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
 def predict(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Contours of the cases that the fold is scored on, into predictions/ of its evaluation."""
     name, asked = name_of("prediction", trainer, fold), benchmark.asked
-    output = benchmark.evaluation(trainer, fold) / "predictions"
+    output = benchmark.evaluation(trainer, fold) / PREDICTIONS
     if benchmark.split == "Tr":
         _validate(run, benchmark, trainer, fold)
         for case in benchmark.cases[fold]:
@@ -133,7 +135,7 @@ def plan_labels(run: Run, benchmark: Benchmark, case: str, labels: Path, output:
 def evaluate(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Score a fold's contours."""
     folder, cases = benchmark.evaluation(trainer, fold), benchmark.cases[fold]
-    return _evaluate(benchmark, folder / "predictions", folder, cases, trainer)
+    return _evaluate(benchmark, folder / PREDICTIONS, folder, cases, trainer)
 
 
 def evaluate_noise(run: Run, benchmark: Benchmark) -> Made:
@@ -145,11 +147,11 @@ def evaluate_noise(run: Run, benchmark: Benchmark) -> Made:
 
 
 def _evaluate(benchmark: Benchmark, contours: Path, folder: Path, cases: tuple[str, ...], name: str) -> Made:
-    source = PlannedDoses(benchmark.dataset, folder / "plans", benchmark.reference, benchmark.split)
+    source = PlannedDoses(benchmark.dataset, folder / PLANS, benchmark.reference, benchmark.split)
     contour_folder.evaluate_folder(
         benchmark.dataset, contours, source, folder, split=benchmark.split, cases=cases, name=name
     )
-    file = folder / "evaluation.json"
+    file = folder / EVALUATION_FILE
     return Made({"evaluation_sha256": sha256_of(file)}, (file,))
 
 
@@ -171,4 +173,4 @@ def compare(
         noise_floor=noise_floor,
         remarks=remarks,
     )
-    return Made(None, (benchmark.folder / "comparison.json",))
+    return Made(None, (benchmark.folder / COMPARISON_FILE,))

@@ -87,6 +87,8 @@ def _say_what(found: Any) -> None:
 
 
 def _say_outcome(outcome: Any) -> None:
+    from nnunet_doselo.evaluation.result_files import COMPARISON_FILE
+
     folder = outcome.benchmark.folder
     for remark in outcome.remarks:
         console.print(f"[yellow]remark:[/] {plain(remark)}")
@@ -95,7 +97,7 @@ def _say_outcome(outcome: Any) -> None:
     if outcome.waiting:
         errors.print(f"{len(outcome.waiting)} jobs wait for these; the same command tries again")
     if outcome.compared:
-        console.print(f"{folder / 'comparison.json'}: {len(outcome.compared)} trainers on the same folds and cases")
+        console.print(f"{folder / COMPARISON_FILE}: {len(outcome.compared)} trainers on the same folds and cases")
         console.print(f"next: doselo report {plain(str(folder))}")
     elif not outcome.failed:
         raise DoseloError(f"{folder}: no comparison, though nothing failed")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from nnunet_doselo.common.nnunet_environment import RAW
 from nnunet_doselo.common.parallel import default_processes
 
 from .shared import DatasetId, Overwrite, Processes, clear_errors, console
@@ -53,7 +54,7 @@ def convert_dicom(
     from nnunet_doselo.dataset_conversion.grids.common_grid import GridSettings
     from nnunet_doselo.dataset_conversion.names.structure_names import read_name_map
 
-    folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
+    folder = writer.dataset_folder(environment_folder(RAW), dataset_id, name)
     settings = convert.DicomSettings(
         GridSettings(spacing or None, crop, size or None),
         need_dose,

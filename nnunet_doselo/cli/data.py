@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nnunet_doselo.common.nnunet_environment import RAW
 from nnunet_doselo.common.parallel import default_processes
 
 from .shared import (
@@ -33,7 +34,7 @@ def convert_openkbp(
     from nnunet_doselo.dataset_conversion import openkbp
     from nnunet_doselo.dataset_conversion.cases import writer
 
-    folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
+    folder = writer.dataset_folder(environment_folder(RAW), dataset_id, name)
     openkbp.convert_openkbp(
         source, folder, spacing_mm=spacing, processes=processes or default_processes(), overwrite=overwrite
     )
@@ -60,9 +61,7 @@ def convert_channels(
     from nnunet_doselo.dataset_conversion.cases import writer
 
     source = raw_dataset(dataset)
-    folder = writer.dataset_folder(
-        environment_folder("nnUNet_raw"), new_id, name or source.folder.name.partition("_")[2]
-    )
+    folder = writer.dataset_folder(environment_folder(RAW), new_id, name or source.folder.name.partition("_")[2])
     channels.convert_channels(
         source,
         folder,
@@ -93,7 +92,7 @@ def phantom(
     from nnunet_doselo.dataset_conversion.cases import writer
     from nnunet_doselo.dataset_conversion.phantom import cohort
 
-    folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
+    folder = writer.dataset_folder(environment_folder(RAW), dataset_id, name)
     settings = cohort.CohortSettings(cases, seed, spacing, variants, test_cases)
     cohort.make_cohort(folder, settings, processes=processes or default_processes(), overwrite=overwrite)
     console.print(f"{folder}\nnext: doselo verify {dataset_id}")
@@ -116,7 +115,7 @@ def variants(
 
     source = raw_dataset(dataset)
     name = name or f"{source.folder.name.partition('_')[2]}Variants"
-    folder = writer.dataset_folder(environment_folder("nnUNet_raw"), new_id, name)
+    folder = writer.dataset_folder(environment_folder(RAW), new_id, name)
     settings = conversion.VariantSettings(per_case, seed)
     conversion.make_variants(source, folder, settings, processes=processes or default_processes(), overwrite=overwrite)
     console.print(f"{folder}\nnext: doselo train-predictor {new_id}")

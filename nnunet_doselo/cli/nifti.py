@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nnunet_doselo.common.nnunet_environment import RAW
 from nnunet_doselo.common.parallel import default_processes
 
 from .clinical import IdScheme
@@ -57,7 +58,7 @@ def convert_nifti(
     from nnunet_doselo.dataset_conversion.nifti import convert as nifti
     from nnunet_doselo.dataset_conversion.nifti import layout as nifti_layout
 
-    folder = writer.dataset_folder(environment_folder("nnUNet_raw"), dataset_id, name)
+    folder = writer.dataset_folder(environment_folder(RAW), dataset_id, name)
     where = nifti_layout.read_layout(layout)
     if not (mapping or where.mapping):
         raise DoseloError(

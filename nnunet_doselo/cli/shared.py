@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.nnunet_environment import PREPROCESSED
 
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
@@ -48,5 +49,5 @@ def load_predictor_of(extended: Any, predictor: Path | None, device: str) -> Any
     from nnunet_doselo.dataset.folder import environment_folder
     from nnunet_doselo.predictor.artifact import find_predictor, load_predictor
 
-    file = predictor or find_predictor(environment_folder("nnUNet_preprocessed") / extended.folder.name)
+    file = predictor or find_predictor(environment_folder(PREPROCESSED) / extended.folder.name)
     return load_predictor(file, device)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nnunet_doselo.common.nnunet_environment import PREPROCESSED, RESULTS
 from nnunet_doselo.common.parallel import default_processes
 
 from .shared import (
@@ -92,8 +93,8 @@ def train_predictor(
         beams=beams,
     )
     plan = make_plan(extended, settings)
-    output = environment_folder("nnUNet_results") / extended.folder.name / f"DosePredictor__{name}"
-    preprocessed = environment_folder("nnUNet_preprocessed") / extended.folder.name
+    output = environment_folder(RESULTS) / extended.folder.name / f"DosePredictor__{name}"
+    preprocessed = environment_folder(PREPROCESSED) / extended.folder.name
     for key, value in {**plan.describe(), "run": output, "predictor": preprocessed}.items():
         console.print(f"[bold]{key}[/]: {plain(str(value))}")
     if dry_run:
@@ -138,7 +139,7 @@ def sensitivity(
 
     extended = raw_dataset(dataset)
     frozen = load_predictor_of(extended, predictor, device)
-    folder = environment_folder("nnUNet_results") / extended.folder.name / f"DosePredictor__{run}"
+    folder = environment_folder(RESULTS) / extended.folder.name / f"DosePredictor__{run}"
     chosen = run_folder.unseen_cases(folder, extended, frozen, split)[:cases]
     output = output or folder / "sensitivity"
     settings = gate.SensitivitySettings(edits, seed, engine, split)

@@ -1,6 +1,7 @@
-"""Where nnU-Net finds the trainers: the one folder that `nnUNet_extTrainer` must name, and mistakes in naming it.
+"""What nnU-Net and this package read from the environment, and the names that nnU-Net gives to its files.
 
-nnU-Net imports every module below each folder that the variable names until one of them has the trainer.
+`nnUNet_extTrainer` must name the one folder that has our trainers: nnU-Net imports every module below each folder that
+the variable names until one of them has the trainer. Mistakes in naming it are told here.
 """
 
 import os
@@ -9,9 +10,19 @@ from pathlib import Path
 
 from nnunet_doselo.common.errors import DoseloError
 
+RAW, PREPROCESSED, RESULTS = FOLDER_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+PREDICTOR_VARIABLE = "nnUNet_dose_predictor"
+TRAINER_VARIABLE = "nnUNet_extTrainer"
+
+STOCK_TRAINER = "nnUNetTrainer"
+FINAL_CHECKPOINT, LATEST_CHECKPOINT, BEST_CHECKPOINT = (
+    f"checkpoint_{which}.pth" for which in ("final", "latest", "best")
+)
+BEST_DOSE_CHECKPOINT = "checkpoint_best_dose.pth"
+"""Of a guided training, beside nnU-Net's own three."""
+
 PACKAGE = Path(__file__).resolve().parent.parent
 TRAINER_FOLDER = PACKAGE / "nnunet_ext"
-TRAINER_VARIABLE = "nnUNet_extTrainer"
 SET_IT = 'put the line that `doselo env` prints into your shell profile; in this shell: eval "$(doselo env)"'
 
 
@@ -39,7 +50,7 @@ def refuse_search_of_everything() -> None:
 
 def trainer_folder_mistakes() -> list[str]:
     """One sentence for each path that should have been ours."""
-    return [found for path in trainer_paths() if (found := mistake(path))]
+    return [sentence for path in trainer_paths() if (sentence := mistake(path))]
 
 
 def trainer_paths() -> list[str]:

@@ -19,6 +19,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing, read_json
+from nnunet_doselo.common.nnunet_environment import PREPROCESSED
 from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
 
@@ -150,7 +151,7 @@ def context_of_dataset(dataset: str | int, plans_name: str, configuration: str) 
     DoseloError: the dataset was not planned or preprocessed, or the plans have no such configuration.
     """
     raw = raw_dataset(dataset)
-    folder = environment_folder("nnUNet_preprocessed") / raw.folder.name
+    folder = environment_folder(PREPROCESSED) / raw.folder.name
     plans_file = folder / f"{plans_name}.json"
     if not plans_file.exists():
         raise DoseloError(f"{plans_file}: no such plans; run nnUNetv2_plan_and_preprocess -d {dataset}")

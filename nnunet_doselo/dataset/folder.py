@@ -10,6 +10,7 @@ from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json
+from nnunet_doselo.common.nnunet_environment import RAW
 from nnunet_doselo.dataset.guidance import DoseGuidance
 
 CONTEXT_KINDS = ("ct", "oars", "dose")
@@ -88,5 +89,5 @@ def find_dataset_name(dataset: str | int, root: Path) -> str:
 
 def raw_dataset(dataset: str | int) -> ExtendedDataset:
     """The extended dataset of that number or name below nnUNet_raw."""
-    root = environment_folder("nnUNet_raw")
+    root = environment_folder(RAW)
     return ExtendedDataset(root / find_dataset_name(dataset, root))

@@ -7,6 +7,8 @@ from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
 
+BLOCK = "dose_guidance"
+
 
 @dataclass(frozen=True)
 class DoseGuidance:
@@ -38,6 +40,11 @@ class DoseGuidance:
         return {"target_gy": dict(self.target_gy), "oars": dict(self.oars), **known}
 
     @classmethod
+    def if_declared(cls, dataset_json: Mapping[str, Any], where: str = "dataset.json") -> "DoseGuidance | None":
+        """None of a plain nnU-Net dataset, which has no such block; else as `from_dataset_json`."""
+        return cls.from_dataset_json(dataset_json, where) if BLOCK in dataset_json else None
+
+    @classmethod
     def from_dataset_json(cls, dataset_json: Mapping[str, Any], where: str = "dataset.json") -> "DoseGuidance":
         """Read and check the block.
 
@@ -46,13 +53,13 @@ class DoseGuidance:
         DoseloError: the block is missing, names a target that is no label, a dose that is not positive,
             organ labels that are not distinct integers from 1 to 255, or gantry angles outside [0, 360) degrees.
         """
-        found = dataset_json.get("dose_guidance")
-        block = found if isinstance(found, Mapping) else {}
+        declared = dataset_json.get(BLOCK)
+        block = declared if isinstance(declared, Mapping) else {}
         target_gy, oars = block.get("target_gy"), block.get("oars", {})
         if not isinstance(target_gy, Mapping) or not target_gy or not isinstance(oars, Mapping):
             raise DoseloError(
-                f'{where}: dose guidance needs "dose_guidance": {{"target_gy": {{...}}, "oars": {{...}}}}, '
-                f"found {found}; convert the data with `doselo convert`, or add the block to dataset.json in "
+                f'{where}: dose guidance needs "{BLOCK}": {{"target_gy": {{...}}, "oars": {{...}}}}, '
+                f"found {declared}; convert the data with `doselo convert`, or add the block to dataset.json in "
                 "nnUNet_raw and plan again (nnU-Net keeps a copy in nnUNet_preprocessed)"
             )
         guidance = cls(dict(target_gy), dict(oars), _angles(block.get("gantry_deg", []), where))
@@ -71,10 +78,12 @@ class DoseGuidance:
             raise DoseloError(f"{where}: organ labels must be distinct integers from 1 to 255, found {self.oars}")
 
 
-def _angles(found: Any, where: str) -> tuple[float, ...]:
-    if not isinstance(found, list) or not all(_is_number(angle) and 0 <= angle < 360 for angle in found):
-        raise DoseloError(f"{where}: gantry_deg must be a list of angles from 0 to below 360 degrees, found {found}")
-    return tuple(float(angle) for angle in found)
+def _angles(gantry_deg: Any, where: str) -> tuple[float, ...]:
+    if not isinstance(gantry_deg, list) or not all(_is_number(angle) and 0 <= angle < 360 for angle in gantry_deg):
+        raise DoseloError(
+            f"{where}: gantry_deg must be a list of angles from 0 to below 360 degrees, found {gantry_deg}"
+        )
+    return tuple(float(angle) for angle in gantry_deg)
 
 
 def _is_number(value: Any) -> bool:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing
-from nnunet_doselo.common.nnunet_environment import TRAINER_FOLDER, TRAINER_VARIABLE
-from nnunet_doselo.doctor import FOLDER_VARIABLES, PREDICTOR_VARIABLE
+from nnunet_doselo.common.nnunet_environment import (
+    FOLDER_VARIABLES,
+    PREDICTOR_VARIABLE,
+    TRAINER_FOLDER,
+    TRAINER_VARIABLE,
+)
 
 from .stages import PREDICTOR_COHORT, Stage
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ..common.files import csv_bytes, json_bytes, nan_for_none, read_json, replace_files
-from .evaluation_file import WRITTEN_BY, EvaluatedDataset, Evaluation
+from .evaluation_file import EvaluatedDataset, Evaluation
 from .intervals import Interval
 from .metrics import Metric
 from .paired_tests import PairedComparison
+from .result_files import COMPARISON_FILE, COMPARISON_FORMAT, COMPARISON_TABLE_FILE, EVALUATED_BY
 
-COMPARISON_FORMAT = "doselo-comparison/1"
-COMPARISON_FILE, TABLE_FILE = "comparison.json", "comparison.csv"
 INTERVAL_KEYS = {"low": "ci_low", "high": "ci_high", "confidence": "ci_confidence", "method": "ci_method"}
 
 
@@ -86,7 +85,9 @@ def write_comparison(folder: Path, comparison: Comparison, loaded: Mapping[str, 
             content |= _table(value)
         else:
             content[field.name] = _table(value) if isinstance(value, MetricTable) else value
-    replace_files({folder / COMPARISON_FILE: json_bytes(content, indent=1), folder / TABLE_FILE: _csv(loaded)})
+    replace_files(
+        {folder / COMPARISON_FILE: json_bytes(content, indent=1), folder / COMPARISON_TABLE_FILE: _csv(loaded)}
+    )
 
 
 def read_comparison(folder: Path) -> Comparison:
@@ -96,7 +97,7 @@ def read_comparison(folder: Path) -> Comparison:
     ------
     DoseloError: no comparison.json, not JSON, or another format.
     """
-    content = read_json(folder / COMPARISON_FILE, WRITTEN_BY, file_format=COMPARISON_FORMAT)
+    content = read_json(folder / COMPARISON_FILE, EVALUATED_BY, file_format=COMPARISON_FORMAT)
     floor = content["noise_floor"]
     return Comparison(
         dataset=EvaluatedDataset(**content["dataset"]),

@@ -9,12 +9,9 @@ from typing import Any
 from ..common.files import csv_bytes, json_bytes, nan_for_none, read_json, replace_files
 from .clinical_goals import ScorecardRow
 from .islands import Island, island_rows
+from .result_files import EVALUATED_BY, EVALUATION_FILE, EVALUATION_FORMAT
 from .scores_file import CaseScores, scores_files
 from .structure_metrics import StructureFigures
-
-EVALUATION_FORMAT = "doselo-evaluation/1"
-EVALUATION_FILE = "evaluation.json"
-WRITTEN_BY = "doselo evaluate"
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     ------
     DoseloError: no evaluation.json, not JSON, or another format.
     """
-    content = read_json(folder / EVALUATION_FILE, WRITTEN_BY, file_format=EVALUATION_FORMAT)
+    content = read_json(folder / EVALUATION_FILE, EVALUATED_BY, file_format=EVALUATION_FORMAT)
     return Evaluation(
         content["name"],
         content["provenance"],

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.hashing import sha256_of
+from nnunet_doselo.common.nnunet_environment import PREDICTOR_VARIABLE
 from nnunet_doselo.predictor.beam_paths import left_is_right
 from nnunet_doselo.predictor.card import PredictorCard
 from nnunet_doselo.predictor.network import DosePredictor
@@ -28,7 +29,6 @@ from nnunet_doselo.predictor.network import DosePredictor
 FILE_NAME = "dose_predictor.ts"
 FILE_NAME_3D = "dose_predictor_3d.ts"
 """Beside the other: 2d configurations are trained with a predictor of slices, 3d ones with either."""
-ENVIRONMENT_VARIABLE = "nnUNet_dose_predictor"
 _CARD = "card.json"
 
 
@@ -154,13 +154,13 @@ def find_predictor(preprocessed_dataset: Path, dim: int = 2) -> Path:
     ------
     DoseloError: there is none, naming all places.
     """
-    named = os.environ.get(ENVIRONMENT_VARIABLE)
+    named = os.environ.get(PREDICTOR_VARIABLE)
     own = [preprocessed_dataset / name for name in ((FILE_NAME_3D, FILE_NAME) if dim == 3 else (FILE_NAME,))]
     for path in [Path(named)] if named else own:
         if path.is_file():
             return path
     raise DoseloError(
-        f"no dose predictor: {ENVIRONMENT_VARIABLE} is {named or 'not set'}, and the dataset's own would be "
+        f"no dose predictor: {PREDICTOR_VARIABLE} is {named or 'not set'}, and the dataset's own would be "
         f"{' or '.join(str(path) for path in own)}; make one with `doselo train-predictor DATASET`, or set the variable"
     )
 

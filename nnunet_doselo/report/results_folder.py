@@ -11,10 +11,13 @@ from nnunet_doselo.common.files import read_json
 from nnunet_doselo.evaluation.comparison import Comparison
 from nnunet_doselo.evaluation.comparison_file import read_comparison
 from nnunet_doselo.evaluation.evaluation_file import CaseResult, Evaluation, read_evaluation
-
-MANIFEST, MANIFEST_FORMAT = "manifest.json", "doselo-benchmark/1"
-PREDICTOR_CARD = "predictor_card.json"
-CURVES_FILE = "curves.json"
+from nnunet_doselo.evaluation.result_files import (
+    COMPARED_BY,
+    CURVES_FILE,
+    MANIFEST_FILE,
+    MANIFEST_FORMAT,
+    PREDICTOR_CARD_FILE,
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ def read_results(folder: Path) -> Results:
                 evaluations.setdefault(one.name, {})[fold] = evaluation
             if found := _optional(remarks, folder / relative / CURVES_FILE):
                 curves.setdefault(one.name, {})[fold] = found
-    manifest = _optional(remarks, folder / MANIFEST, MANIFEST_FORMAT)
-    card = _optional(remarks, folder / PREDICTOR_CARD)
+    manifest = _optional(remarks, folder / MANIFEST_FILE, MANIFEST_FORMAT)
+    card = _optional(remarks, folder / PREDICTOR_CARD_FILE)
     return Results(folder, comparison, evaluations, curves, manifest, card, remarks)
 
 
@@ -98,4 +101,4 @@ def _optional(remarks: list[str], file: Path, file_format: str | None = None) ->
     """None if the file is not there; a remark if it cannot be read."""
     if not file.exists():
         return None
-    return _or_remark(remarks, partial(read_json, file_format=file_format), file, "doselo benchmark")
+    return _or_remark(remarks, partial(read_json, file_format=file_format), file, COMPARED_BY)

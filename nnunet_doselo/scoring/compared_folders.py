@@ -9,8 +9,9 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.evaluation.comparison import Comparison, compare_evaluations
 from nnunet_doselo.evaluation.gamma import GammaCriterion
+from nnunet_doselo.evaluation.result_files import NOISE_FLOOR, REFERENCE
 from nnunet_doselo.scoring.contour_folder import evaluate_folder, predicted_cases
-from nnunet_doselo.scoring.dose_origins import NOISE_FLOOR, REFERENCE, REFERENCE_DOSES, ContourSet, DoseOrigin
+from nnunet_doselo.scoring.dose_origins import REFERENCE_DOSES, ContourSet, DoseOrigin
 from nnunet_doselo.scoring.dose_sources import DoseSource
 
 CONTOUR_NAME = re.compile(r"\w[\w.+-]*")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Protocol
 
 from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.evaluation.result_files import NOISE_FLOOR, PLANS, REFERENCE
 from nnunet_doselo.planning.cohort_plans import plan_cohort
 from nnunet_doselo.scoring.dose_sources import DoseSource, PlannedDoses
 
-REFERENCE, NOISE_FLOOR, PLANS = "reference", "noise_floor", "plans"
 REFERENCE_DOSES = "reference_doses"
 
 

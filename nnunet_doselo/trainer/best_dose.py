@@ -7,9 +7,8 @@ import os
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunet_doselo.common.nnunet_environment import BEST_DOSE_CHECKPOINT
 from nnunet_doselo.trainer.log import SMOOTHED, is_lowest
-
-BEST_DOSE = "checkpoint_best_dose.pth"
 
 
 def save_if_best(trainer: nnUNetTrainer) -> None:
@@ -19,5 +18,5 @@ def save_if_best(trainer: nnUNetTrainer) -> None:
         return
     trainer.print_to_log_file(f"New lowest dose error in validation: {history[-1]:.2f} Gy (moving average)")
     trainer.current_epoch -= 1  # nnU-Net stores the number of the epoch to come, one more than this
-    trainer.save_checkpoint(os.path.join(trainer.output_folder, BEST_DOSE))
+    trainer.save_checkpoint(os.path.join(trainer.output_folder, BEST_DOSE_CHECKPOINT))
     trainer.current_epoch += 1

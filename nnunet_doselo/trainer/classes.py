@@ -1,5 +1,6 @@
 """From a trainer's name to its class; a name with suffixes gets a class of its own, made when it is asked for."""
 
+from nnunet_doselo.common.nnunet_environment import STOCK_TRAINER
 from nnunet_doselo.trainer.guided import (
     nnUNetTrainerBCE,
     nnUNetTrainerDOSELO,
@@ -7,11 +8,11 @@ from nnunet_doselo.trainer.guided import (
     nnUNetTrainerOfLength,
 )
 from nnunet_doselo.trainer.paper import nnUNetTrainerBCEDice_paper, nnUNetTrainerDOSELO_paper
-from nnunet_doselo.trainer.settings import STOCK, parse_trainer_name
+from nnunet_doselo.trainer.settings import parse_trainer_name
 from nnunet_doselo.trainer.speed import nnUNetTrainerDOSELO_benchmark, nnUNetTrainerDOSELO_benchmark_noDataLoading
 
 _CLASSES: dict[str, type[nnUNetTrainerOfLength]] = {
-    STOCK: nnUNetTrainerOfLength,
+    STOCK_TRAINER: nnUNetTrainerOfLength,
     **{
         cls.__name__: cls
         for cls in (

@@ -15,9 +15,14 @@ import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json
+from nnunet_doselo.common.nnunet_environment import (
+    BEST_CHECKPOINT,
+    BEST_DOSE_CHECKPOINT,
+    FINAL_CHECKPOINT,
+    STOCK_TRAINER,
+)
 
-STOCK_TRAINER = "nnUNetTrainer"
-CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth", "checkpoint_best_dose.pth")
+EXPORTED = (FINAL_CHECKPOINT, BEST_CHECKPOINT, BEST_DOSE_CHECKPOINT)
 NEEDED_FILES = ("plans.json", "dataset.json")
 OPTIONAL_FILES = ("dataset_fingerprint.json",)
 NEEDED_KEYS = ("network_weights", "trainer_name", "init_args")
@@ -88,10 +93,10 @@ def _dataset_name(plans: dict[str, Any]) -> str:
 
 
 def _find_checkpoints(model_folder: Path) -> list[Path]:
-    found = [file for name in CHECKPOINTS for file in sorted(model_folder.glob(f"fold_*/{name}"))]
+    found = [file for name in EXPORTED for file in sorted(model_folder.glob(f"fold_*/{name}"))]
     missing = [name for name in NEEDED_FILES if not (model_folder / name).is_file()]
     if missing or not found:
-        what = missing or [f"fold_*/{name}" for name in CHECKPOINTS]
+        what = missing or [f"fold_*/{name}" for name in EXPORTED]
         raise DoseloError(f"{model_folder}: is no trained model, found no {' and no '.join(what)}")
     return found
 

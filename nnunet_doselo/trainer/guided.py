@@ -72,8 +72,9 @@ class nnUNetTrainerBCE(nnUNetTrainerOfLength):
         names = [name for name in labels if name not in ("background", "ignore")]
         if not self.label_manager.has_regions:
             names.sort(key=labels.get)  # softmax channels follow label values, regions the order of the file
-        prescribed = self.dataset_json.get("dose_guidance", {}).get("target_gy", {})
-        fractions = tuple(prescribed.get(name, 0.0) / max(prescribed.values(), default=1.0) for name in names)
+        guidance = DoseGuidance.if_declared(self.dataset_json, self.plans_manager.dataset_name)
+        prescribed = guidance.target_fraction(labels) if guidance else {}
+        fractions = tuple(prescribed.get(name, 0.0) for name in names)
         return Heads(fractions, self.label_manager.has_regions, self.label_manager.ignore_label)
 
 

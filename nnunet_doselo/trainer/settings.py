@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.nnunet_environment import STOCK_TRAINER
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,11 @@ TRAINERS = {
     "nnUNetTrainerDOSELO_benchmark_noDataLoading": Trainer(
         TrainerSettings(), "BCE + lambda * dose term", "the same on one made-up batch"
     ),
-    "nnUNetTrainer": Trainer(
+    STOCK_TRAINER: Trainer(
         TrainerSettings("nnunet", None), "nnU-Net's own", "the baseline; with Niterations it is of that length"
     ),
 }
-STOCK = "nnUNetTrainer"
-STOCK_NAME = rf"{STOCK}(_\d+epochs)?_\d+iterations"
+STOCK_NAME = rf"{STOCK_TRAINER}(_\d+epochs)?_\d+iterations"
 """nnU-Net's own trainer is ours only with a number of iterations: `nnUNetTrainer_100epochs` is nnU-Net's."""
 
 
@@ -148,7 +148,7 @@ def parse_trainer_name(name: str) -> tuple[str, TrainerSettings] | None:
     DoseloError: one of ours with a suffix that is unknown, given twice, out of range or without meaning there.
     """
     base = max((known for known in TRAINERS if f"{name}_".startswith(f"{known}_")), key=len, default=None)
-    if base is None or (base == STOCK and not re.fullmatch(STOCK_NAME, name)):
+    if base is None or (base == STOCK_TRAINER and not re.fullmatch(STOCK_NAME, name)):
         return None
     changes: dict[str, Any] = {}
     try:

@@ -13,6 +13,7 @@ from nnunetv2.training.nnUNetTrainer.variants.benchmarking.nnUNetTrainerBenchmar
 from torch import Tensor
 
 from nnunet_doselo.dataset.geometry import AIR_HU
+from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.trainer.guided import nnUNetTrainerDOSELO
 from nnunet_doselo.trainer.settings import TRAINERS
 
@@ -41,9 +42,9 @@ class nnUNetTrainerDOSELO_benchmark_noDataLoading(nnUNetTrainerDOSELO, nnUNetTra
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
-        organs = dataset_json.get("dose_guidance", {}).get("oars", {})
+        guidance = DoseGuidance.from_dataset_json(dataset_json, self.plans_manager.dataset_name)
         image = self.dummy_batch["data"]
-        self.dummy_batch["data"] = with_dummy_context(image, highest_organ=max(organs.values(), default=0))
+        self.dummy_batch["data"] = with_dummy_context(image, highest_organ=max(guidance.organ_labels, default=0))
 
     def run_training(self) -> None:
         self._attach_dose_loss()
@@ -52,7 +53,6 @@ class nnUNetTrainerDOSELO_benchmark_noDataLoading(nnUNetTrainerDOSELO, nnUNetTra
 
 def with_dummy_context(image: Tensor, highest_organ: int) -> Tensor:
     """Images (B, C, *S) -> (B, C + 2, *S) as the loader gives them: with a CT of soft tissue and random organs."""
-    one = image[:, :1]
-    ct_hu = 100 * torch.rand_like(one)
-    organs = torch.randint(0, highest_organ + 1, one.shape, device=image.device)
+    ct_hu = 100 * torch.rand_like(image[:, :1])
+    organs = torch.randint(0, highest_organ + 1, ct_hu.shape, device=image.device)
     return torch.cat([image, ct_hu - AIR_HU, organs.to(image.dtype)], dim=1)

@@ -28,9 +28,9 @@ from two_trainers import (
     train_together,
 )
 
+from nnunet_doselo.common.nnunet_environment import BEST_DOSE_CHECKPOINT
 from nnunet_doselo.predictor.artifact import FILE_NAME
 from nnunet_doselo.predictor.network import DosePredictor
-from nnunet_doselo.trainer.best_dose import BEST_DOSE
 from nnunet_doselo.trainer.log import SMOOTHED
 
 Gradients = dict[str, torch.Tensor]
@@ -184,9 +184,9 @@ def test_logged_terms_are_means_over_both(two: list) -> None:
 
 def test_both_agree_on_the_best_epoch_and_the_first_writes_it(root: Path, two: list) -> None:
     first, second = (found["epochs"] for found in two)
-    epochs = [epoch for name, epoch in first["saved"] if name == BEST_DOSE]
+    epochs = [epoch for name, epoch in first["saved"] if name == BEST_DOSE_CHECKPOINT]
     assert epochs == [1, 3]  # the one to come, as nnU-Net counts
     assert second["saved"] == []
     assert first["log"][SMOOTHED] == second["log"][SMOOTHED]
-    (file,) = (root / "results").rglob(BEST_DOSE)
+    (file,) = (root / "results").rglob(BEST_DOSE_CHECKPOINT)
     assert torch.load(file, weights_only=False)["current_epoch"] == 3

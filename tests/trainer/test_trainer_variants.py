@@ -12,8 +12,8 @@ from PIL import Image
 from torch import nn
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.common.nnunet_environment import BEST_DOSE_CHECKPOINT
 from nnunet_doselo.context.transforms import split_batch
-from nnunet_doselo.trainer.best_dose import BEST_DOSE
 from nnunet_doselo.trainer.export_stock import export_stock
 from nnunet_doselo.trainer.log import SMOOTHED, DoseLogger
 from nnunet_doselo.trainer.speed import with_dummy_context
@@ -108,7 +108,7 @@ def test_the_checkpoint_of_lowest_dose_error_survives_resuming_and_predicts(proj
     errors_gy = {0: 6.0, 1: 4.0, 2: 9.0, 3: 3.0}  # smoothed: 6, 5.8, 6.12, 5.808
     trainer = scripted(make_trainer(name), errors_gy)
     best_weights = stopped_after(trainer, epochs=3)[1]
-    best = Path(trainer.output_folder) / BEST_DOSE
+    best = Path(trainer.output_folder) / BEST_DOSE_CHECKPOINT
     saved = torch.load(best, weights_only=False)
     assert saved["current_epoch"] == 2  # the one to come, as nnU-Net counts
     assert {len(values) for values in saved["logging"].values()} == {2}
@@ -122,8 +122,8 @@ def test_the_checkpoint_of_lowest_dose_error_survives_resuming_and_predicts(proj
     with Image.open(best.with_name("progress.png")) as picture:
         assert picture.size == (3000, 7200)
 
-    stock = predictor_of(export_stock(Path(trainer.output_folder_base), project / "stock"), BEST_DOSE)
-    for predictor in (predictor_of(trainer.output_folder_base, BEST_DOSE), stock):
+    stock = predictor_of(export_stock(Path(trainer.output_folder_base), project / "stock"), BEST_DOSE_CHECKPOINT)
+    for predictor in (predictor_of(trainer.output_folder_base, BEST_DOSE_CHECKPOINT), stock):
         assert same(predictor.network.state_dict(), best_weights)
     assert stock.trainer_name == "nnUNetTrainer"
 
@@ -177,7 +177,10 @@ def test_a_trained_paper_model_predicts_under_the_stock_trainers_name(project: P
     exported = export_stock(Path(trainer.output_folder_base), tmp_path)
     plans = json.loads((exported / "plans.json").read_text())
     assert plans["configurations"]["2d_small"]["architecture"]["arch_kwargs"]["norm_op"].endswith("BatchNorm2d")
-    own, stock = predictor_of(trainer.output_folder_base, BEST_DOSE), predictor_of(exported, BEST_DOSE)
+    own, stock = (
+        predictor_of(trainer.output_folder_base, BEST_DOSE_CHECKPOINT),
+        predictor_of(exported, BEST_DOSE_CHECKPOINT),
+    )
     assert stock.trainer_name == "nnUNetTrainer"
     image = torch.randn(1, 2, 32, 32, generator=torch.Generator().manual_seed(0))
     logits = [predictor.predict_sliding_window_return_logits(image) for predictor in (own, stock)]

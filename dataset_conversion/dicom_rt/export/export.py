@@ -9,6 +9,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.dataset.folder import ExtendedDataset
+from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset.patient import label_values
 
@@ -134,8 +135,8 @@ def _is_current(task: _Task, before: Entry, output: Path) -> bool:
 
 def _targets(dataset: ExtendedDataset) -> tuple[str, ...]:
     """Labels with a prescribed dose; none in a plain nnU-Net dataset."""
-    block = dataset.dataset_json.get("dose_guidance")
-    return tuple(block.get("target_gy", ())) if isinstance(block, Mapping) else ()
+    guidance = DoseGuidance.if_declared(dataset.dataset_json)
+    return tuple(guidance.target_gy) if guidance else ()
 
 
 def _export(
