@@ -87,13 +87,13 @@ def head_ct(path: Path) -> Case:
 
 def openkbp_patient(folder: Path) -> Case:
     """One patient in OpenKBP's CSV layout at 3 mm, with PTVs, organs and the published dose."""
-    from nnunet_doselo.dataset_conversion.openkbp import LABELS, OARS, TARGET_GY, read_patient, to_case
+    from nnunet_doselo.dataset_conversion.openkbp import OPENKBP_NAMES, read_openkbp_patient, to_openkbp_case
 
-    case, _ = to_case(read_patient(folder), folder.name, SPACING_MM[0])
+    case, _ = to_openkbp_case(read_openkbp_patient(folder), folder.name, SPACING_MM[0])
     target_gy = np.zeros(case.labels.shape)
-    for target, gy in TARGET_GY.items():
-        target_gy[case.labels == LABELS[target]] = gy
-    names = {label: name for name, label in OARS.items()}
+    for target, gy in OPENKBP_NAMES.target_gy.items():
+        target_gy[case.labels == OPENKBP_NAMES.labels[target]] = gy
+    names = {label: name for name, label in OPENKBP_NAMES.oars.items()}
     return Case(f"OpenKBP {folder.name}", case.ct_hu, target_gy, case.oars, names, case.dose_gy)
 
 

@@ -11,7 +11,7 @@ from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.dataset.images import read_array, write_array
 from nnunet_doselo.dataset.structures import paint_organs
 
-from .cases.overlaps import LostCc, lost_cc, print_lost
+from .cases.record import LostCc, lost_cc, print_lost
 from .cases.writer import DatasetWriter, as_hu, link_or_copy
 
 # the rest of dataset.json is written anew; without regions_class_order nnU-Net cannot train on regions

@@ -1,32 +1,35 @@
 """OpenKBP's original CSV layout (Babier et al., Med Phys 48:5549, 2021) into an extended dataset."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import SimpleITK as sitk
 from rich.console import Console
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.parallel import map_cases
-from nnunet_doselo.dataset.geometry import AIR_HU, UPRIGHT, Grid, body_mask, box_around
-from nnunet_doselo.dataset.guidance import DoseGuidance
-from nnunet_doselo.dataset.images import array_of, as_image, grid_of
-from nnunet_doselo.dataset.structures import OPENKBP_TO_TG263, Overlap, paint_organs, paint_targets
+from nnunet_doselo.dataset.geometry import UPRIGHT, Grid, body_mask, box_around
+from nnunet_doselo.dataset.images import as_image, grid_of
+from nnunet_doselo.dataset.structures import OPENKBP_TO_TG263
 
-from .cases.overlaps import LostCc, lost_cc, print_lost
+from .cases.assemble import CT_CHANNEL, PatientImages, to_case, write_case
+from .cases.record import ConversionRecord, print_recorded_overlaps
 from .cases.writer import Case, DatasetWriter
-from .grids.mask_resampling import keep_volume
+from .names.rules import NameRule
+from .names.structure_names import NameMap
 
 SHAPE = (128, 128, 128)
 CT_OFFSET = 1024
 LARGEST_STORED_CT = 4095
-TARGET_GY = {"PTV56": 56.0, "PTV63": 63.0, "PTV70": 70.0}
-LABELS = {"background": 0, "PTV56": 1, "PTV63": 2, "PTV70": 3}
-OARS = {name: label for label, name in enumerate(OPENKBP_TO_TG263.values(), start=1)}
+OPENKBP_NAMES = NameMap(
+    (
+        *(NameRule(f"PTV{gy}", "target", float(gy)) for gy in (56, 63, 70)),
+        *(NameRule(name, "organ") for name in OPENKBP_TO_TG263.values()),
+    )
+)
+"""Targets with their doses, and organs after TG-263, in the order of their labels."""
 GANTRY_DEG = tuple(40.0 * beam for beam in range(9))
 """Nine equidistant coplanar beams, the same in all plans (Babier et al.)."""
 SPLIT_OF_FOLDER = {"train-pats": "Tr", "validation-pats": "Ts", "test-pats": "Ts"}
@@ -34,8 +37,11 @@ CONTENT_MARGIN_VOXELS = 2
 
 
 @dataclass(frozen=True)
-class Patient:
-    """One patient as published; arrays run anterior to posterior, right to left, superior to inferior."""
+class OpenKBPPatient:
+    """One patient as published: arrays (128, 128, 128) from front to back, right to left, head to feet.
+
+    ct: HU + 1024. masks: boolean, by OpenKBP's names. possible_dose: where dose may be. voxel_mm: in that order.
+    """
 
     ct: np.ndarray
     dose_gy: np.ndarray
@@ -59,11 +65,11 @@ def convert_openkbp(
     """
     if spacing_mm < 0:
         raise DoseloError(f"spacing must be positive, or 0 for each patient's own voxels; found {spacing_mm} mm")
-    patients = find_patients(source)
+    patients = find_openkbp_patients(source)
     writer = DatasetWriter(folder)
     writer.begin({"converter": "openkbp", "spacing_mm": spacing_mm}, overwrite=overwrite)
-    to_do = [(path, split) for path, split in patients if not writer.has(case_name(path), split)]
-    lost = map_cases(
+    to_do = [(path, split) for path, split in patients if not writer.has(openkbp_case(path), split)]
+    map_cases(
         partial(_convert_one, writer=writer, spacing_mm=spacing_mm),
         to_do,
         processes=processes,
@@ -71,36 +77,42 @@ def convert_openkbp(
         name_of=lambda item: str(item[0]),
     )
     writer.finish(
-        ["CT"],
-        LABELS,
-        DoseGuidance(TARGET_GY, OARS, GANTRY_DEG),
+        [CT_CHANNEL],
+        OPENKBP_NAMES.labels,
+        replace(OPENKBP_NAMES.guidance, gantry_deg=GANTRY_DEG),
         description="OpenKBP, targets of head-and-neck patients",
         reference="Babier et al., Med Phys 48:5549 (2021)",
     )
     already = len(patients) - len(to_do)
     Console(stderr=True).print(f"{len(to_do)} patients converted, {already} were there already")
-    print_lost(lost)
+    print_recorded_overlaps(folder, [openkbp_case(path) for path, _ in patients])
 
 
-def find_patients(source: Path) -> list[tuple[Path, str]]:
-    """Patient folders and their split, in a fixed order."""
-    found = [
+def find_openkbp_patients(source: Path) -> list[tuple[Path, str]]:
+    """Patient folders and their split, in a fixed order.
+
+    Raises
+    ------
+    DoseloError: there are none.
+    """
+    patients = [
         (patient, split)
         for name, split in SPLIT_OF_FOLDER.items()
         for patient in sorted((source / name).glob("pt_*"), key=lambda p: int(p.name[3:]))
     ]
-    if not found:
+    if not patients:
         raise DoseloError(
             f"{source}: expected OpenKBP's folders {', '.join(SPLIT_OF_FOLDER)} with patients pt_*, found none"
         )
-    return found
+    return patients
 
 
-def case_name(patient: Path) -> str:
+def openkbp_case(patient: Path) -> str:
+    """pt_7 is OpenKBP_007."""
     return f"OpenKBP_{int(patient.name[3:]):03d}"
 
 
-def read_patient(folder: Path) -> Patient:
+def read_openkbp_patient(folder: Path) -> OpenKBPPatient:
     """Read one patient's CSV files: a flat voxel index and a value a row.
 
     Structures without a file stay away from `masks`.
@@ -114,10 +126,10 @@ def read_patient(folder: Path) -> Patient:
     missing = [name for name in needed if name not in structures]
     if missing:
         raise DoseloError(f"{folder}: expected {', '.join(f'{n}.csv' for n in needed)}, missing {missing}")
-    return Patient(
+    return OpenKBPPatient(
         ct=_read_values(structures["ct"]),
         dose_gy=_read_values(structures["dose"]),
-        masks={n: _read_mask(structures[n]) for n in (*OPENKBP_TO_TG263, *TARGET_GY) if n in structures},
+        masks={n: _read_mask(structures[n]) for n in (*OPENKBP_TO_TG263, *OPENKBP_NAMES.target_gy) if n in structures},
         possible_dose=_read_mask(structures["possible_dose_mask"]),
         voxel_mm=_voxel_size(structures["voxel_dimensions"]),
     )
@@ -142,75 +154,41 @@ def _voxel_size(file: Path) -> tuple[float, float, float]:
     return float(a), float(b), float(c)
 
 
-def _convert_one(item: tuple[Path, str], writer: DatasetWriter, spacing_mm: float) -> LostCc:
+def _convert_one(item: tuple[Path, str], writer: DatasetWriter, spacing_mm: float) -> None:
     path, split = item
-    case, overlaps = to_case(read_patient(path), case_name(path), spacing_mm)
-    writer.write(case, split)
-    return lost_cc(overlaps, case.grid)
+    write_case(writer, *to_openkbp_case(read_openkbp_patient(path), openkbp_case(path), spacing_mm), split)
 
 
-def to_case(patient: Patient, name: str, spacing_mm: float) -> tuple[Case, list[Overlap]]:
-    """Turn, crop, resample and label one patient.
-
-    CT (HU) and dose (Gy) are interpolated linearly, and so is each structure on its own, keeping its volume;
-    then structures are painted over each other (`structures.paint_organs`, `paint_targets`).
+def to_openkbp_case(patient: OpenKBPPatient, name: str, spacing_mm: float) -> tuple[Case, ConversionRecord]:
+    """Turn, crop, resample and label one patient (`assemble.to_case`); a spacing of 0 keeps the patient's voxels.
 
     Raises
     ------
-    DoseloError: the patient has no target.
+    DoseloError: the patient has no target; left and right are swapped.
     """
-    if not any(target in patient.masks for target in TARGET_GY):
-        raise DoseloError(f"{name}: expected at least one of {', '.join(TARGET_GY)}, found none")
-    content = _content(patient)
-    ct_hu = np.clip(patient.ct, 0, LARGEST_STORED_CT) - CT_OFFSET
-    ct = _resample(_image(ct_hu, patient.voxel_mm, content), spacing_mm, outside=AIR_HU)
-    dose = _resample(_image(patient.dose_gy, patient.voxel_mm, content), spacing_mm, outside=0.0)
-    masks = {
-        structure: _resample_mask(_image(mask, patient.voxel_mm, content), spacing_mm)
-        for structure, mask in patient.masks.items()
-    }
-    organs = {tg: masks[own] for own, tg in OPENKBP_TO_TG263.items() if own in masks}
-    targets = {target: masks[target] for target in TARGET_GY if target in masks}
-    nothing = np.zeros(array_of(ct).shape, np.uint8)
-    oars, organ_overlaps = paint_organs(organs, OARS) if organs else (nothing, [])
-    labels, target_overlaps = paint_targets(targets, LABELS, TARGET_GY)
-    case = Case(name, grid_of(ct), (None,), labels, array_of(ct), oars, array_of(dose))
-    return case, organ_overlaps + target_overlaps
+    images = _images(patient)
+    grid = grid_of(images.ct)
+    return to_case(images, name, OPENKBP_NAMES, [CT_CHANNEL], grid.respaced((spacing_mm,) * 3) if spacing_mm else grid)
 
 
-def _content(patient: Patient) -> tuple[slice, ...]:
-    """The box around body, possible dose and contours, with a margin, in OpenKBP's order."""
-    tissue = patient.ct.transpose(2, 0, 1) - CT_OFFSET
-    kept = body_mask(tissue).transpose(1, 2, 0) | patient.possible_dose
-    for mask in patient.masks.values():
-        kept = kept | mask
-    return box_around(kept, CONTENT_MARGIN_VOXELS) or tuple(slice(0, size) for size in kept.shape)
+def _images(patient: OpenKBPPatient) -> PatientImages:
+    """Cut to the box around body, possible dose and contours, with a margin."""
+    y_mm, x_mm, z_mm = patient.voxel_mm
+    ct_hu = _upright(np.clip(patient.ct, 0, LARGEST_STORED_CT) - CT_OFFSET)
+    masks = {OPENKBP_TO_TG263.get(name, name): _upright(mask) for name, mask in patient.masks.items()}
+    content = np.logical_or.reduce([body_mask(ct_hu), _upright(patient.possible_dose), *masks.values()])
+    published = Grid(tuple(reversed(ct_hu.shape)), (x_mm, y_mm, z_mm), (0.0, 0.0, 0.0), UPRIGHT)
+    box = box_around(content, CONTENT_MARGIN_VOXELS) or published.box
+    grid = published.cut(box)
+    return PatientImages(
+        ct=as_image(ct_hu[box], grid),
+        images={},
+        masks={name: mask[box] for name, mask in masks.items()},
+        dose=as_image(_upright(patient.dose_gy)[box], grid),
+        native_dose_max_gy=float(patient.dose_gy.max()),
+    )
 
 
-def _image(volume: np.ndarray, voxel_mm: Sequence[float], content: tuple[slice, ...]) -> sitk.Image:
-    """(Anterior-posterior, right-left, superior-inferior) to an LPS image, cut to `content`."""
-    turned = np.ascontiguousarray(volume.transpose(2, 0, 1)[::-1], dtype=np.float32)
-    spacing = (voxel_mm[1], voxel_mm[0], voxel_mm[2])
-    whole = as_image(turned, Grid(turned.shape[::-1], spacing, (0.0, 0.0, 0.0), UPRIGHT))
-    y, x, superior_first = content
-    depth = volume.shape[2]
-    z = slice(max(0, depth - superior_first.stop), depth - superior_first.start)
-    return whole[x, y, z]
-
-
-def _resample(image: sitk.Image, spacing_mm: float, outside: float) -> sitk.Image:
-    """Onto isotropic voxels whose outer faces start where those of `image` start; as it is for a spacing of 0."""
-    if not spacing_mm:
-        return image
-    size = [max(1, round(n * s / spacing_mm)) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
-    origin = [o - s / 2 + spacing_mm / 2 for o, s in zip(image.GetOrigin(), image.GetSpacing(), strict=True)]
-    spacing = [spacing_mm] * 3
-    return sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear, origin, spacing, image.GetDirection(), outside)
-
-
-def _resample_mask(mask: sitk.Image, spacing_mm: float) -> np.ndarray:
-    """Interpolated linearly, its volume kept (`mask_resampling`)."""
-    if not spacing_mm:
-        return array_of(mask) > 0
-    volume_mm3 = np.count_nonzero(array_of(mask)) * grid_of(mask).voxel_mm3
-    return keep_volume(array_of(_resample(mask, spacing_mm, outside=0.0)), volume_mm3, spacing_mm**3)
+def _upright(volume: np.ndarray) -> np.ndarray:
+    """OpenKBP's order of axes to (Z, Y, X): from the feet to the head, to the back and to the left."""
+    return np.ascontiguousarray(volume.transpose(2, 0, 1)[::-1])

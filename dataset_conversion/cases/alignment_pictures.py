@@ -5,7 +5,7 @@ from pathlib import Path
 from nnunet_doselo.dataset.images import array_view, grid_of
 
 from .assemble import PatientImages
-from .record import record_file
+from .record import conversion_record_file
 
 
 def save_checkerboards(patient: PatientImages, case: str, folder: Path) -> None:
@@ -14,6 +14,6 @@ def save_checkerboards(patient: PatientImages, case: str, folder: Path) -> None:
 
     spacing_mm = grid_of(patient.ct).spacing_zyx
     for channel, image in patient.images.items():
-        png, how = record_file(folder, f"{case}_{channel}", ".png"), patient.alignment[channel]["how"]
+        png, how = conversion_record_file(folder, f"{case}_{channel}", ".png"), patient.alignment[channel]["how"]
         ct_hu, values = array_view(patient.ct), array_view(image)
         save_checkerboard(png, ct_hu, values, spacing_mm, title=f"{case}, {channel}: {how}")

@@ -17,8 +17,7 @@ from ..grids.mask_resampling import resample_mask
 from ..grids.sides import swapped_sides
 from ..names.structure_names import NameMap
 from .checks import check_coverage, check_ct, check_dose
-from .overlaps import lost_cc
-from .record import ConversionRecord, describe_grid, volume_cc, write_record
+from .record import ConversionRecord, describe_grid, lost_cc, volume_cc, write_conversion_record
 from .writer import Case, DatasetWriter
 
 CT_CHANNEL = "CT"
@@ -44,7 +43,7 @@ class PatientImages:
 
 
 def to_case(
-    patient: PatientImages, case_id: str, name_map: NameMap, channels: Sequence[str], settings: GridSettings
+    patient: PatientImages, case_id: str, name_map: NameMap, channels: Sequence[str], grid: GridSettings | Grid
 ) -> tuple[Case, ConversionRecord]:
     """Resample, cut and paint one patient. The record's notes tell what should be looked at.
 
@@ -53,6 +52,7 @@ def to_case(
     (`structures.paint_organs`, `paint_targets`).
 
     channels: names of the network's inputs, in the dataset's order; "CT" is the planning CT.
+    grid: the case's own, which has to hold all structures, or how it is made (`common_grid`).
 
     Raises
     ------
@@ -64,8 +64,9 @@ def to_case(
     if swapped := swapped_sides(patient.masks, source):
         raise DoseloError(f"left and right are swapped: {', '.join(swapped)}; correct the names, or the name map")
     kept = {name: mask for name, mask in patient.masks.items() if name != name_map.body}
-    body = patient.masks.get(name_map.body or "")
-    grid = common_grid(patient.ct, settings, kept, body if body is not None and body.any() else None)
+    if isinstance(grid, GridSettings):
+        body = patient.masks.get(name_map.body or "")
+        grid = common_grid(patient.ct, grid, kept, body if body is not None and body.any() else None)
     labels, oars, overlaps, vanished = _painted(kept, source, grid, name_map)
     case = Case(
         name=case_id,
@@ -82,7 +83,7 @@ def to_case(
 
 def write_case(writer: DatasetWriter, case: Case, record: ConversionRecord, split: str) -> None:
     """The record first, the labels last: a case with labels is complete."""
-    write_record(writer.folder, record)
+    write_conversion_record(writer.folder, record)
     writer.write(case, split)
 
 

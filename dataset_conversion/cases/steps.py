@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.common.files import read_json
 
 from ..grids.common_grid import GridSettings
 from ..names.structure_names import NameMap
 from .ids import Split
-from .overlaps import print_lost
-from .record import record_file
 from .writer import DatasetWriter
 
 
@@ -63,9 +60,3 @@ def finish(writer: DatasetWriter, channels: Sequence[str], name_map: NameMap) ->
     """dataset.json with the cases that are there; none without a case."""
     if any(writer.folder.glob("labelsT[rs]/[!.]*")):
         writer.finish(list(channels), name_map.labels, name_map.guidance)
-
-
-def print_overlaps(folder: Path, cases: Sequence[str]) -> None:
-    """What label maps lost where structures overlap, over all of these cases that were converted."""
-    records = [read_json(file, "doselo convert") for case in cases if (file := record_file(folder, case)).exists()]
-    print_lost([{(one["kept"], one["lost"]): one["cc"] for one in record["overlaps_cc"]} for record in records])

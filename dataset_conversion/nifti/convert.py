@@ -10,8 +10,9 @@ from nnunet_doselo.common.errors import DoseloError
 from ..cases.alignment_pictures import save_checkerboards
 from ..cases.assemble import to_case, write_case
 from ..cases.ids import CaseIds, Split
+from ..cases.record import print_recorded_overlaps
 from ..cases.run import Outcome, any_failed, print_summary, run_patients
-from ..cases.steps import check_splits, finish, print_overlaps, recorded_settings
+from ..cases.steps import check_splits, finish, recorded_settings
 from ..cases.writer import DatasetWriter
 from ..grids.common_grid import GridSettings
 from ..names.structure_names import NameMap
@@ -79,7 +80,7 @@ def convert_nifti(
         outcomes = _run(jobs, writer, partial(_convert_one, source, layout, name_map, settings.grid, writer), processes)
         finish(writer, layout.channels, name_map)
         print_summary(outcomes)
-        print_overlaps(writer.folder, [job.case for job in jobs])
+        print_recorded_overlaps(writer.folder, [job.case for job in jobs])
     print_note(layout)
     print_unmapped([name_map.match(own_names(job.patient, layout)).unmapped for job in jobs])
     return not any_failed(outcomes)

@@ -20,7 +20,7 @@ from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.planning.contour_edits import ContourEdit, draw_edits
 
-from ..cases.overlaps import LostCc, lost_cc, print_lost
+from ..cases.record import LostCc, lost_cc, print_lost
 from ..cases.writer import Case, DatasetWriter
 from ..variants.cases import is_written, plan_contour, plan_summary, variant_names, write_variant
 from .images import SEQUENCES

@@ -12,15 +12,16 @@ import pytest
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.images import read_array
-from nnunet_doselo.dataset_conversion import openkbp
+from nnunet_doselo.dataset.structures import OPENKBP_TO_TG263
 from nnunet_doselo.dataset_conversion.cases.writer import Case
 from nnunet_doselo.dataset_conversion.openkbp import (
+    OPENKBP_NAMES,
     SHAPE,
-    Patient,
+    OpenKBPPatient,
     convert_openkbp,
-    find_patients,
-    read_patient,
-    to_case,
+    find_openkbp_patients,
+    read_openkbp_patient,
+    to_openkbp_case,
 )
 from nnunet_doselo.dataset_conversion.verify import verify
 
@@ -34,15 +35,15 @@ def in_box(box: tuple[slice, ...], value: float = 1) -> np.ndarray:
     return volume
 
 
-def patient(voxel_mm: tuple[float, float, float] = (4.0, 4.0, 3.0), **changes: np.ndarray) -> Patient:
+def patient(voxel_mm: tuple[float, float, float] = (4.0, 4.0, 3.0), **changes: np.ndarray) -> OpenKBPPatient:
     """A block of water of 20 x 30 x 24 voxels with a target in its middle; the dose is 70 Gy in the block."""
     masks = {"PTV70": in_box((slice(46, 54), slice(60, 70), slice(36, 48))) > 0}
     masks |= {name: array > 0 for name, array in changes.items() if name not in ("ct", "dose_gy")}
     ct = changes.get("ct", in_box(BOX, 1024))
-    return Patient(ct, changes.get("dose_gy", in_box(BOX, 70)), masks, in_box(BOX) > 0, voxel_mm)
+    return OpenKBPPatient(ct, changes.get("dose_gy", in_box(BOX, 70)), masks, in_box(BOX) > 0, voxel_mm)
 
 
-def write_csv(folder: Path, whole: Patient) -> None:
+def write_csv(folder: Path, whole: OpenKBPPatient) -> None:
     """The published layout: row names are flat indices, masks have no values."""
     folder.mkdir(parents=True)
     volumes = {"ct": whole.ct, "dose": whole.dose_gy}
@@ -81,7 +82,7 @@ def test_a_voxel_keeps_its_place_in_the_patient() -> None:
     """Index (45, 55, 35), 3 mm each, from front, right and top: y = 135, x = 165, z = 3 * (127 - 35)."""
     ct = in_box(BOX, 1024)
     ct[45, 55, 35] = 2024
-    case, _ = to_case(patient((3.0, 3.0, 3.0), ct=ct), "P", 1.0)
+    case, _ = to_openkbp_case(patient((3.0, 3.0, 3.0), ct=ct), "P", 1.0)
     assert at_mm(case, case.ct_hu, x=165, y=135, z=276) == 1000
     assert at_mm(case, case.ct_hu, x=168, y=135, z=276) == pytest.approx(0, abs=1e-6)
     assert case.grid.direction == (1, 0, 0, 0, 1, 0, 0, 0, 1)
@@ -90,7 +91,7 @@ def test_a_voxel_keeps_its_place_in_the_patient() -> None:
 def test_the_ct_is_in_hu_and_clipped_like_the_compact_set() -> None:
     ct = in_box(BOX, 1024)
     ct[45, 55, 35] = 5000
-    case, _ = to_case(patient(ct=ct, voxel_mm=(3.0, 3.0, 3.0)), "P", 3.0)
+    case, _ = to_openkbp_case(patient(ct=ct, voxel_mm=(3.0, 3.0, 3.0)), "P", 3.0)
     assert sorted(set(case.ct_hu.ravel())) == [-1024, 0, 3071]
     assert case.images == (None,)
 
@@ -101,7 +102,7 @@ def test_voxels_of_the_wanted_size_are_not_touched() -> None:
         voxel_mm=(3.0, 3.0, 3.0),
         dose_gy=in_box(BOX, 70) * np.linspace(0, 1, 128, dtype=np.float32)[:, None, None],
     )
-    case, _ = to_case(given, "P", 3.0)
+    case, _ = to_openkbp_case(given, "P", 3.0)
     assert case.labels.shape == (28, 24, 34)
     expected = given.dose_gy[38:62, 48:82, 28:56].transpose(2, 0, 1)[::-1]
     assert case.dose_gy is not None
@@ -112,7 +113,7 @@ def test_voxels_of_the_wanted_size_are_not_touched() -> None:
 def test_a_dose_ramp_stays_a_ramp_in_mm() -> None:
     """0.1 Gy a mm from the front (y) is 0.1 Gy a mm on the new grid, whose first voxel centre is known."""
     ramp = in_box(tuple(slice(0, 128) for _ in range(3))) * (0.4 * np.arange(128, dtype=np.float32))[:, None, None]
-    case, _ = to_case(patient(dose_gy=ramp), "P", 2.5)
+    case, _ = to_openkbp_case(patient(dose_gy=ramp), "P", 2.5)
     assert case.dose_gy is not None
     y_mm = case.grid.origin[1] + 2.5 * np.arange(case.grid.size[1])
     assert np.allclose(case.dose_gy[5, 2:-2, 5], 0.1 * y_mm[2:-2], atol=1e-4)
@@ -120,7 +121,7 @@ def test_a_dose_ramp_stays_a_ramp_in_mm() -> None:
 
 def test_the_content_box_stays_within_the_published_volume() -> None:
     everywhere = in_box((slice(0, 128), slice(0, 128), slice(0, 128)), 1024)
-    case, _ = to_case(patient(ct=everywhere), "P", 8.0)
+    case, _ = to_openkbp_case(patient(ct=everywhere), "P", 8.0)
     assert case.grid.size == (64, 64, 48)
 
 
@@ -128,27 +129,27 @@ def test_the_content_box_stays_within_the_published_volume() -> None:
 def test_a_thin_structure_keeps_its_volume(thickness: int, tolerance: float) -> None:
     """Cut at one half, the thinnest would lose 27 %."""
     cord = in_box((slice(48, 48 + thickness), slice(62, 62 + thickness), slice(32, 52)))
-    case, _ = to_case(patient((4.88, 4.88, 2.5), SpinalCord=cord), "P", 3.0)
-    volume_mm3 = np.count_nonzero(case.oars == openkbp.OARS["SpinalCord"]) * 27
+    case, _ = to_openkbp_case(patient((4.88, 4.88, 2.5), SpinalCord=cord), "P", 3.0)
+    volume_mm3 = np.count_nonzero(case.oars == OPENKBP_NAMES.oars["SpinalCord"]) * 27
     assert volume_mm3 == pytest.approx(cord.sum() * 4.88 * 4.88 * 2.5, rel=tolerance)
 
 
 def test_a_structure_that_vanishes_between_voxels_is_empty() -> None:
-    case, _ = to_case(patient(Larynx=in_box((slice(45, 46), slice(55, 56), slice(35, 36)))), "P", 20.0)
-    assert not (case.oars == openkbp.OARS["Larynx"]).any()
+    case, _ = to_openkbp_case(patient(Larynx=in_box((slice(45, 46), slice(55, 56), slice(35, 36)))), "P", 20.0)
+    assert not (case.oars == OPENKBP_NAMES.oars["Larynx"]).any()
 
 
 def test_where_structures_overlap_small_organs_and_high_doses_win() -> None:
     large, small = in_box(BOX), in_box((slice(50, 52), slice(60, 62), slice(40, 42)))
     given = patient((3.0, 3.0, 3.0), Mandible=large, Larynx=small, PTV56=large)
-    case, overlaps = to_case(given, "P", 3.0)
-    lost = {(o.kept, o.lost): o.voxels for o in overlaps}
-    assert lost == {("Larynx", "Bone_Mandible"): 8, ("PTV70", "PTV56"): 8 * 10 * 12}
-    assert np.count_nonzero(case.labels == openkbp.LABELS["PTV56"]) == 20 * 30 * 24 - 8 * 10 * 12
+    case, record = to_openkbp_case(given, "P", 3.0)
+    lost = {(pair["kept"], pair["lost"]): pair["cc"] for pair in record.overlaps_cc}
+    assert lost == {("Larynx", "Bone_Mandible"): 0.216, ("PTV70", "PTV56"): 25.92}
+    assert np.count_nonzero(case.labels == OPENKBP_NAMES.labels["PTV56"]) == 20 * 30 * 24 - 8 * 10 * 12
 
 
 def test_a_patient_without_organs_has_an_empty_organ_map() -> None:
-    assert not to_case(patient(), "P", 3.0)[0].oars.any()
+    assert not to_openkbp_case(patient(), "P", 3.0)[0].oars.any()
 
 
 def test_training_patients_train_and_validation_patients_test(source: Path, folder: Path) -> None:
@@ -163,7 +164,7 @@ def test_training_patients_train_and_validation_patients_test(source: Path, fold
 
 
 def test_patients_are_in_the_order_of_their_numbers(source: Path) -> None:
-    assert [path.name for path, _ in openkbp.find_patients(source)] == ["pt_9", "pt_10", "pt_201"]
+    assert [path.name for path, _ in find_openkbp_patients(source)] == ["pt_9", "pt_10", "pt_201"]
 
 
 def test_a_broken_run_is_taken_up_again_and_a_second_run_touches_nothing(source: Path, folder: Path) -> None:
@@ -212,7 +213,7 @@ def leave_the_grid(folder: Path) -> None:
     ("fault", "message"),
     [
         (remove_ct, r"expected ct\.csv, .*, missing \['ct'\]"),
-        (remove_target, "expected at least one of PTV56, PTV63, PTV70, found none"),
+        (remove_target, "at least one target of PTV56, PTV63, PTV70 must be drawn, found none"),
         (garble, ""),
         (leave_the_grid, "index 99999999 is out of bounds"),
     ],
@@ -235,8 +236,8 @@ def test_no_patients_and_no_spacing_are_refused_before_anything_is_written(sourc
 
 
 def test_a_spacing_of_0_keeps_voxels_and_values(source: Path) -> None:
-    patient = read_patient(find_patients(source)[0][0])
-    converted, _ = to_case(patient, "own", 0)
+    patient = read_openkbp_patient(find_openkbp_patients(source)[0][0])
+    converted, _ = to_openkbp_case(patient, "own", 0)
     assert converted.grid.spacing == (patient.voxel_mm[1], patient.voxel_mm[0], patient.voxel_mm[2])
     assert converted.dose_gy is not None
     assert np.isclose(converted.dose_gy.sum(dtype=float), patient.dose_gy.sum(dtype=float))
@@ -269,13 +270,13 @@ def arrays(dataset: ExtendedDataset, case: str) -> dict[str, np.ndarray]:
 
 
 def structure(converted: ExtendedDataset, case: str, name: str) -> np.ndarray:
-    kind, labels = ("labels", openkbp.LABELS) if name in openkbp.LABELS else ("oars", openkbp.OARS)
+    kind, labels = ("labels", OPENKBP_NAMES.labels) if name in OPENKBP_NAMES.labels else ("oars", OPENKBP_NAMES.oars)
     return arrays(converted, case)[kind] == labels[name]
 
 
 @pytest.mark.parametrize("name", REAL.values())
 def test_the_csv_files_are_read_as_the_compact_set_is(realdata: Path, reader: ModuleType, name: str) -> None:
-    ours = read_patient(realdata / "openkbp_csv" / "train-pats" / name)
+    ours = read_openkbp_patient(realdata / "openkbp_csv" / "train-pats" / name)
     theirs = reader.load(realdata / "openkbp" / "train" / f"{name}.npz")
     assert np.array_equal(ours.ct.clip(0, 4095), theirs.ct)
     assert np.abs(ours.dose_gy - theirs.dose_gy).max() < 0.0051
@@ -314,16 +315,16 @@ def test_the_mandible_is_bone_in_front_of_the_cord(converted: ExtendedDataset) -
 @pytest.mark.parametrize(("case", "name"), REAL.items())
 def test_structures_keep_their_volume(realdata: Path, converted: ExtendedDataset, case: str, name: str) -> None:
     """Within 2 %; 5 % for PTV63, a thin shell that shares its inner face with PTV70."""
-    published = read_patient(realdata / "openkbp_csv" / "train-pats" / name)
+    published = read_openkbp_patient(realdata / "openkbp_csv" / "train-pats" / name)
     for own, mask in published.masks.items():
-        here = structure(converted, case, openkbp.OPENKBP_TO_TG263.get(own, own))
+        here = structure(converted, case, OPENKBP_TO_TG263.get(own, own))
         volume_mm3 = mask.sum() * np.prod(published.voxel_mm)
         assert here.sum() * 27 == pytest.approx(volume_mm3, rel=0.05 if own == "PTV63" else 0.02), own
 
 
 @pytest.mark.parametrize(("case", "name"), REAL.items())
 def test_hu_and_dose_are_those_of_the_patient(realdata: Path, converted: ExtendedDataset, case: str, name: str) -> None:
-    published, here = read_patient(realdata / "openkbp_csv" / "train-pats" / name), arrays(converted, case)
+    published, here = read_openkbp_patient(realdata / "openkbp_csv" / "train-pats" / name), arrays(converted, case)
     assert here["ct"].min() == -1024
     assert abs(here["ct"][structure(converted, case, "Brainstem")].mean()) < 40
     assert 70 < here["dose"][structure(converted, case, "PTV70")].mean() < 73

@@ -4,7 +4,7 @@ import phantoms
 import pytest
 
 from nnunet_doselo.dataset.structures import Overlap
-from nnunet_doselo.dataset_conversion.cases.overlaps import lost_cc, print_lost
+from nnunet_doselo.dataset_conversion.cases.record import lost_cc, print_lost
 
 
 def test_voxels_become_cc() -> None:
