@@ -1,4 +1,4 @@
-"""CT and organs, cropped, transposed and resampled exactly as nnU-Net did with the case (DESIGN: `_context`).
+"""CT and organs, cropped, transposed and resampled exactly as nnU-Net did with the case.
 
 One file a case, `<data_identifier>_context/<case>.b2nd`: int16 (2, Z, Y, X) = HU, organ label.
 """
