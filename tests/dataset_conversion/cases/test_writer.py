@@ -48,11 +48,14 @@ def test_dataset_json_is_nnunets_with_one_block_more(tmp_path: Path) -> None:
     }
 
 
-def test_stock_nnunet_accepts_the_dataset(tmp_path: Path) -> None:
+def test_stock_nnunet_accepts_the_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
     phantoms.write_extended_dataset(tmp_path / "Dataset001_Head", cases=2)
     verify_dataset_integrity(str(tmp_path / "Dataset001_Head"), num_processes=1)
+    said = capsys.readouterr().out
+    assert "verify_dataset_integrity Done" in said
+    assert "Warning" not in said
 
 
 def test_a_case_without_dose_is_complete_without_one(tmp_path: Path) -> None:
