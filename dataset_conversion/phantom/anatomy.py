@@ -8,8 +8,7 @@ from numpy.random import Generator
 
 from nnunet_doselo.dataset.geometry import UPRIGHT, Grid
 
-from .brain import paint_brain
-from .head import Build, paint_head, skin_distance
+from .head import Build, paint_brain, paint_head, skin_distance
 from .organs import organ_distances, organ_masks, paint_organ_tissues
 from .pose import Axes, Pose
 from .template import template_for

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from .outline_points import outline_points
+from .polygons import outline_points
 
 NEIGHBOURS = np.ones((3, 3), bool)
 

@@ -1,6 +1,6 @@
 """Contours of one structure to a mask on an image's grid.
 
-In a plane: `polygon_parity` (even-odd, a voxel is in if its centre is inside). Along the slices: `plane_stacks`
+In a plane: `polygons` (even-odd, a voxel is in if its centre is inside). Along the slices: `plane_stacks`
 (which contours belong together) and `between_planes` (the shape where there is no contour).
 """
 
@@ -15,9 +15,8 @@ from nnunet_doselo.dataset.geometry import Grid
 
 from .between_planes import DrawnPlane, ShapeBetween
 from .contour_planes import ContourPlane, contour_planes, outside_note, same_plane_slices
-from .outline_points import has_area, most_crossed
 from .plane_stacks import gap_notes, reach, slices_of, stacks, step_of
-from .polygon_parity import Box, inside
+from .polygons import Box, has_area, inside, most_crossed
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from nnunet_doselo.dataset.patient import label_values
 from ...cases.ids import KeyRow, read_key_table
 from ...cases.run import Outcome, run_patients
 from ..files.ct_of_case import PlanningCt, ct_of_case, find_cts
-from ..files.ct_stack import read_stack
 from ..files.objects import read_dataset, required
+from ..files.slice_stack import read_stack
 from .exported_table import Entry, read_table, write_table
 from .label_rois import Holes, rois_of
 from .new_objects import require_text, save

@@ -16,9 +16,8 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.versions import version_of
 
-from ..files.ct_stack import CtStack
 from ..files.objects import optional, required
-from ..files.slice_stack import Slice
+from ..files.slice_stack import CtStack, Slice
 from .new_objects import new, put, require_text
 
 COPIED_AS_IS = ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID")

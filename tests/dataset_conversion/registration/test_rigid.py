@@ -9,8 +9,7 @@ import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset_conversion.phantom.patient import SyntheticPatient, make_patient
-from nnunet_doselo.dataset_conversion.registration.quality import check, doubts
-from nnunet_doselo.dataset_conversion.registration.rigid import register_rigid
+from nnunet_doselo.dataset_conversion.registration.rigid import check, doubts, register_rigid
 
 GOOD = {
     "mutual_information": 0.8,

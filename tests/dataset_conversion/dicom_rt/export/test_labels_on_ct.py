@@ -9,9 +9,8 @@ from dicom_files import Geometry, Patient, write_images
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import Grid
-from nnunet_doselo.dataset_conversion.dicom_rt.export.label_rois import rois_of
-from nnunet_doselo.dataset_conversion.dicom_rt.export.labels_on_ct import on_grid_of_ct
-from nnunet_doselo.dataset_conversion.dicom_rt.files.ct_stack import CtStack, read_stack
+from nnunet_doselo.dataset_conversion.dicom_rt.export.label_rois import on_grid_of_ct, rois_of
+from nnunet_doselo.dataset_conversion.dicom_rt.files.slice_stack import CtStack, read_stack
 
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 CT = Grid((20, 16, 10), (1.0, 1.0, 2.0), (-10.0, -8.0, 4.0), UPRIGHT)

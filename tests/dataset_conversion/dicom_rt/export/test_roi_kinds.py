@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_doselo.dataset_conversion.dicom_rt.export.roi_kinds import colours, interpreted_type
+from nnunet_doselo.dataset_conversion.dicom_rt.export.label_rois import colours, interpreted_type
 
 
 @pytest.mark.parametrize(

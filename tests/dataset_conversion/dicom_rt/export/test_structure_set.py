@@ -16,8 +16,8 @@ from nnunet_doselo.dataset_conversion.dicom_rt.contours.rtstruct import read_str
 from nnunet_doselo.dataset_conversion.dicom_rt.export import new_objects
 from nnunet_doselo.dataset_conversion.dicom_rt.export.label_rois import Holes, rois_of
 from nnunet_doselo.dataset_conversion.dicom_rt.export.structure_set import structure_set
-from nnunet_doselo.dataset_conversion.dicom_rt.files.ct_stack import CtStack, read_stack
 from nnunet_doselo.dataset_conversion.dicom_rt.files.series import read_series
+from nnunet_doselo.dataset_conversion.dicom_rt.files.slice_stack import CtStack, read_stack
 
 SHAPE = (5, 18, 23)
 VALUES = {"background": [0], "PTV": [1], "Brainstem": [2]}

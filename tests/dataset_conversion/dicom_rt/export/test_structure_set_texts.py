@@ -12,7 +12,7 @@ from pydicom import Dataset
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset_conversion.dicom_rt.export import new_objects
 from nnunet_doselo.dataset_conversion.dicom_rt.export.structure_set import NewRoi, decimals, structure_set
-from nnunet_doselo.dataset_conversion.dicom_rt.files.ct_stack import CtStack, read_stack
+from nnunet_doselo.dataset_conversion.dicom_rt.files.slice_stack import CtStack, read_stack
 
 ROI = NewRoi("GTV", "GTV", (255, 0, 0), ((0, np.zeros((4, 3))),))
 
