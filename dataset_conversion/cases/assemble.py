@@ -14,9 +14,8 @@ from nnunet_doselo.dataset.structures import Overlap, paint_organs, paint_target
 
 from ..grids.common_grid import GridSettings, common_grid, onto
 from ..grids.mask_resampling import resample_mask
-from ..grids.sides import swapped_sides
 from ..names.structure_names import NameMap
-from .checks import check_coverage, check_ct, check_dose
+from .checks import check_coverage, check_ct, check_dose, swapped_sides
 from .record import ConversionRecord, describe_grid, lost_cc, volume_cc, write_conversion_record
 from .writer import Case, DatasetWriter
 

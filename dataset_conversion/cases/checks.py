@@ -1,8 +1,10 @@
 """What can be wrong with one case's voxels: each check returns its findings in words, often none."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
+
+from nnunet_doselo.dataset.geometry import Grid, box_around
 
 # air is about -1000 HU: a CT without anything below this has lost its offset (or shows no air at all)
 AIR_AT_MOST_HU = -500
@@ -69,3 +71,25 @@ def check_coverage(dose_gy: np.ndarray, target: np.ndarray) -> list[str]:
     if without <= 1 - COVERED_TARGET:
         return []
     return [f"the dose grid must cover the target, {100 * without:.1f} % of it have no dose at all"]
+
+
+def swapped_sides(masks: Mapping[str, np.ndarray], grid: Grid) -> list[str]:
+    """Names of pairs (NAME_L, NAME_R) whose left one lies to the patient's right of the right one.
+
+    Told by place, not by name: a swapped pair is the one mistake that no later number shows.
+
+    masks: boolean (Z, Y, X) on `grid`, by TG-263 name. A pair counts if both are drawn.
+    """
+    pairs = [(name, f"{name[:-2]}_R") for name in masks if name.endswith("_L") and f"{name[:-2]}_R" in masks]
+    drawn = [(left, right) for left, right in pairs if masks[left].any() and masks[right].any()]
+    return [
+        f"{left} and {right}"
+        for left, right in drawn
+        if _leftward_mm(masks[left], grid) < _leftward_mm(masks[right], grid)
+    ]
+
+
+def _leftward_mm(mask: np.ndarray, grid: Grid) -> float:
+    """Patient x (to the left) of the middle of the mask's box."""
+    extent = grid.extent(box_around(mask))
+    return float(extent.low[0] + extent.high[0]) / 2

@@ -14,14 +14,14 @@ from .pose import Axes, Pose
 from .template import template_for
 from .tissues import Composition
 
-COARSE_MM = 6.0
+SEARCH_MM = 6.0
 SEARCHED_MM = ((-116.0, 130.0), (-160.0, 160.0), (-125.0, 125.0))
 """Patient coordinates z, y, x among which the head is looked for; the scan ends at the lowest, in the upper neck."""
-MARGIN_VOXELS = 2
+HEAD_MARGIN_VOXELS = 2
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class PhantomAnatomy:
     """A patient without tumour. Arrays are (Z, Y, X).
 
     axes: patient coordinates (mm, LPS) of the voxels along z, y and x. points: their MNI coordinates, (3, Z, Y, X).
@@ -49,7 +49,7 @@ class Anatomy:
         return Grid((len(x), len(y), len(z)), spacing, origin, UPRIGHT)
 
 
-def draw_anatomy(rng: Generator, spacing_mm: float) -> Anatomy:
+def draw_anatomy(rng: Generator, spacing_mm: float) -> PhantomAnatomy:
     """One patient; the draw does not depend on the spacing, so that every spacing shows the same one."""
     pose, build = Pose.draw(rng), Build.draw(rng)
     template = template_for(spacing_mm)
@@ -63,7 +63,7 @@ def draw_anatomy(rng: Generator, spacing_mm: float) -> Anatomy:
     distances = organ_distances(points, grey + white, rng)
     paint_organ_tissues(composition, points, distances, spacing_mm)
     brain = (grey + white >= 0.5) & (outside < 0)
-    return Anatomy(
+    return PhantomAnatomy(
         axes,
         spacing_mm,
         points,
@@ -79,15 +79,15 @@ def draw_anatomy(rng: Generator, spacing_mm: float) -> Anatomy:
 
 def _tight_axes(pose: Pose, build: Build, spacing_mm: float) -> Axes:
     """Axes that hold the whole head and a margin; below, they end where the scan does."""
-    coarse = tuple(np.arange(low, high, COARSE_MM) for low, high in SEARCHED_MM)
+    coarse = tuple(np.arange(low, high, SEARCH_MM) for low, high in SEARCHED_MM)
     points = pose.mni(coarse)  # type: ignore[arg-type]
-    head = skin_distance(points, template_for(COARSE_MM).sample("outside_mm", points), build) < COARSE_MM / 2
+    head = skin_distance(points, template_for(SEARCH_MM).sample("outside_mm", points), build) < SEARCH_MM / 2
     axes = []
     for axis, positions in enumerate(coarse):
         reached = positions[head.any(axis=tuple(a for a in range(3) if a != axis))]
-        below = 0 if axis == 0 else MARGIN_VOXELS * spacing_mm
+        below = 0 if axis == 0 else HEAD_MARGIN_VOXELS * spacing_mm
         start = float(reached[0]) - below
-        voxels = math.ceil((float(reached[-1]) - start) / spacing_mm) + MARGIN_VOXELS + 1
+        voxels = math.ceil((float(reached[-1]) - start) / spacing_mm) + HEAD_MARGIN_VOXELS + 1
         axes.append(start + spacing_mm * np.arange(voxels))
     return axes[0], axes[1], axes[2]
 

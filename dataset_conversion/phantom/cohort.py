@@ -24,15 +24,15 @@ from ..cases.record import LostCc, lost_cc, print_lost
 from ..cases.writer import Case, DatasetWriter
 from ..variants.cases import is_written, plan_contour, plan_summary, variant_names, write_variant
 from .images import SEQUENCES
-from .organs import OARS
+from .organs import PHANTOM_OARS
 from .patient import SyntheticPatient, make_patient
 from .random_fields import generator
 
 if TYPE_CHECKING:
     from nnunet_doselo.planning.interface import Plan
 
-TARGET_GY = {"GTV": 60.0}
-LABELS = {"background": 0, "GTV": 1}
+PHANTOM_TARGET_GY = {"GTV": 60.0}
+PHANTOM_LABELS = {"background": 0, "GTV": 1}
 SPACINGS_MM = (2.0, 6.0)
 RECORD_FOLDER, RECORD_FILE = "phantom", "phantom.json"
 
@@ -100,8 +100,8 @@ def make_cohort(folder: Path, settings: CohortSettings, *, processes: int = 1, o
     write_json(folder / RECORD_FILE, [read_json(_record_file(writer, r, settings), "doselo phantom") for r in patients])
     writer.finish(
         list(SEQUENCES),
-        LABELS,
-        DoseGuidance(TARGET_GY, OARS),
+        PHANTOM_LABELS,
+        DoseGuidance(PHANTOM_TARGET_GY, PHANTOM_OARS),
         description="Synthetic post-operative glioblastoma; dose by fluence optimisation, no deliverable plan",
         reference="brain: ICBM 2009a nonlinear symmetric (Fonov et al., NeuroImage 54:313, 2011)",
     )
@@ -153,5 +153,5 @@ def draw_variants(patient: SyntheticPatient, settings: CohortSettings, request: 
 
 def _plan(patient: SyntheticPatient, target: np.ndarray, like: "Plan | None" = None) -> "Plan":
     """Plan 60 Gy on a target."""
-    target_gy = np.where(target, np.float32(TARGET_GY["GTV"]), np.float32(0))
+    target_gy = np.where(target, np.float32(PHANTOM_TARGET_GY["GTV"]), np.float32(0))
     return plan_contour(patient.ct_hu, target_gy, patient.oars, patient.grid.spacing_zyx, like)

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.random import Generator
 from scipy import ndimage
 
-from .anatomy import Anatomy
+from .anatomy import PhantomAnatomy
 from .random_fields import smooth_field
 from .shapes import coverage
 
 CLEARANCE_MM = 15.0
 """At least so much lies between a distractor's surface and the target."""
 SURFACE_KNOT_MM = 8.0
-UNEVEN = 0.18
+UNEVEN_SURFACE = 0.18
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Kind:
     number: tuple[int, int]
 
 
-KINDS = {
+DISTRACTORS = {
     "white-matter lesion": Kind("gliosis", None, "white", (2.5, 5.0), (1, 6)),
     "cyst": Kind("csf", None, "surface", (7.0, 13.0), (0, 1)),
     "blood product": Kind("blood", None, "brain", (4.0, 8.0), (0, 2)),
@@ -52,15 +52,16 @@ class Distractor:
     radius_mm: float
 
 
-def paint_distractors(anatomy: Anatomy, gtv: np.ndarray, rng: Generator) -> tuple[list[Distractor], np.ndarray]:
-    """Draw distractors and paint them; returns them, and where they are (boolean, outside the target).
+def paint_distractors(anatomy: PhantomAnatomy, gtv: np.ndarray, rng: Generator) -> tuple[list[Distractor], np.ndarray]:
+    """Draw distractors and paint them; returns them, and where they are, boolean (Z, Y, X), outside the target.
 
+    gtv: boolean (Z, Y, X); where it is empty there is room everywhere.
     A distractor for which the target leaves no room is left out. Every patient has at least one white-matter lesion.
     """
     from_gtv = ndimage.distance_transform_edt(~gtv) * anatomy.spacing_mm
-    uneven = 1 + UNEVEN * smooth_field(rng, anatomy.axes, SURFACE_KNOT_MM)
+    uneven = 1 + UNEVEN_SURFACE * smooth_field(rng, anatomy.axes, SURFACE_KNOT_MM)
     painted, where = [], np.zeros(gtv.shape, bool)
-    for name, kind in KINDS.items():
+    for name, kind in DISTRACTORS.items():
         for _ in range(int(rng.integers(kind.number[0], kind.number[1] + 1))):
             radius_mm = float(rng.uniform(*kind.radius_mm))
             room = _places(anatomy, kind.place) & (from_gtv > CLEARANCE_MM + 1.5 * radius_mm) & ~where
@@ -76,7 +77,7 @@ def paint_distractors(anatomy: Anatomy, gtv: np.ndarray, rng: Generator) -> tupl
     return painted, where & ~gtv
 
 
-def _places(anatomy: Anatomy, place: str) -> np.ndarray:
+def _places(anatomy: PhantomAnatomy, place: str) -> np.ndarray:
     if place == "white":
         return anatomy.cerebrum & (anatomy.white > 0.7)
     if place == "surface":
@@ -84,12 +85,12 @@ def _places(anatomy: Anatomy, place: str) -> np.ndarray:
     return anatomy.brain & (anatomy.outside_mm < -6)
 
 
-def _distance(anatomy: Anatomy, centre_mm: tuple[float, float, float]) -> np.ndarray:
+def _distance(anatomy: PhantomAnatomy, centre_mm: tuple[float, float, float]) -> np.ndarray:
     z, y, x = np.meshgrid(*anatomy.axes, indexing="ij", sparse=True)
     return np.sqrt((z - centre_mm[0]) ** 2 + (y - centre_mm[1]) ** 2 + (x - centre_mm[2]) ** 2)
 
 
-def _paint(anatomy: Anatomy, kind: Kind, distance: np.ndarray) -> np.ndarray:
+def _paint(anatomy: PhantomAnatomy, kind: Kind, distance: np.ndarray) -> np.ndarray:
     """Paint one, inside the skull only; where it fills at least half a voxel comes back."""
     inside_skull = anatomy.outside_mm < 1
     whole = np.where(inside_skull, coverage(distance, anatomy.spacing_mm), 0)

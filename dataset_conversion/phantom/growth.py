@@ -14,7 +14,7 @@ from scipy import ndimage
 from nnunet_doselo.dataset.geometry import UPRIGHT, Grid
 from nnunet_doselo.dataset.images import array_of, as_image, index_xyz
 
-from .anatomy import Anatomy
+from .anatomy import PhantomAnatomy
 from .random_fields import smooth_field
 
 Index = tuple[int, int, int]
@@ -25,7 +25,7 @@ ACROSS_NEEDS_WHITE = 0.5
 """Share of white matter with which the midline can be crossed."""
 
 
-def tumour_speed(anatomy: Anatomy, roughness: float, rng: Generator) -> np.ndarray:
+def tumour_speed(anatomy: PhantomAnatomy, roughness: float, rng: Generator) -> np.ndarray:
     """Relative speed of the front in every voxel, 0 outside the cerebrum; rougher gives less regular shapes."""
     grey, white = anatomy.grey, anatomy.white
     speed = IN_CSF + IN_GREY * grey + white
@@ -36,7 +36,10 @@ def tumour_speed(anatomy: Anatomy, roughness: float, rng: Generator) -> np.ndarr
 
 
 def arrival(speed: np.ndarray, seeds: Sequence[Index] | np.ndarray, spacing_mm: float) -> np.ndarray:
-    """When the front comes to each voxel: mm that it would have run at speed 1, (Z, Y, X); huge where it never does."""
+    """When the front comes to each voxel: mm that it would have run at speed 1, (Z, Y, X); huge where it never does.
+
+    speed: (Z, Y, X), relative, 0 where it cannot run. seeds: indices (z, y, x) where it starts, at least one.
+    """
     grid = Grid(speed.shape[::-1], (spacing_mm,) * 3, (0.0,) * 3, UPRIGHT)
     front = sitk.FastMarchingImageFilter()
     front.SetTrialPoints([index_xyz(seed) for seed in seeds])
@@ -44,7 +47,10 @@ def arrival(speed: np.ndarray, seeds: Sequence[Index] | np.ndarray, spacing_mm: 
 
 
 def first_reached(arrival_mm: np.ndarray, volume_mm3: float, spacing_mm: float) -> np.ndarray:
-    """Boolean mask of the voxels that the front reaches first, as many as have that volume; holes are filled."""
+    """Boolean mask (Z, Y, X) of the voxels that the front reaches first, as many as have that volume, at least one.
+
+    arrival_mm: (Z, Y, X), see `arrival`. Holes of the mask are filled.
+    """
     voxels = max(1, round(volume_mm3 / spacing_mm**3))
     latest = np.partition(arrival_mm, voxels - 1, axis=None)[voxels - 1]
     return ndimage.binary_fill_holes(arrival_mm <= latest)

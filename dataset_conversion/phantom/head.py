@@ -48,12 +48,15 @@ class Build:
 
 
 def mirrored(points: np.ndarray) -> np.ndarray:
-    """Points with x made positive: a body at x > 0 becomes a pair."""
+    """Points (3, Z, Y, X) with x made positive: a body at x > 0 becomes a pair."""
     return np.concatenate([np.abs(points[:1]), points[1:]])
 
 
 def skin_distance(points: np.ndarray, outside_mm: np.ndarray, build: Build) -> np.ndarray:
-    """Signed distance from the skin; `outside_mm` is the distance from the brain's closed surface."""
+    """Signed distance from the skin, mm (Z, Y, X), negative inside.
+
+    points: MNI coordinates (3, Z, Y, X). outside_mm: (Z, Y, X), distance from the brain's closed surface.
+    """
     head = outside_mm - DURA_MM - build.skull_mm - build.scalp_mm
     parts = [
         ellipsoid(points, (0, 22, -40), (68 + build.face_mm, 60, 46)),
@@ -70,7 +73,10 @@ def skin_distance(points: np.ndarray, outside_mm: np.ndarray, build: Build) -> n
 def paint_head(
     composition: Composition, points: np.ndarray, outside_mm: np.ndarray, build: Build, spacing_mm: float
 ) -> None:
-    """Skin, fat and muscle, then bone, then the air-filled spaces; the inside of the skull is left to others."""
+    """Skin, fat and muscle, then bone, then the air-filled spaces; the inside of the skull is left to `paint_brain`.
+
+    points: MNI coordinates (3, Z, Y, X). outside_mm: (Z, Y, X), distance from the brain's closed surface.
+    """
     skin = skin_distance(points, outside_mm, build)
     composition.paint("muscle", coverage(skin, spacing_mm))
     fat = intersection(skin + SKIN_MM, -(skin + SKIN_MM + build.fat_mm))
@@ -123,7 +129,7 @@ def _facial_bones(points: np.ndarray, sides: np.ndarray, build: Build) -> list[n
 
 
 def orbit_distance(sides: np.ndarray) -> np.ndarray:
-    """The cone from the optic canal to the eye."""
+    """Signed distance, mm (Z, Y, X), from the cone from the optic canal to the eye; sides: `mirrored` (3, Z, Y, X)."""
     return tube(sides, [(12, 22, -25), (32, 60, -38)], [4, 18])
 
 
@@ -165,7 +171,10 @@ def _air_spaces(points: np.ndarray, sides: np.ndarray, build: Build) -> list[tup
 def paint_brain(
     composition: Composition, points: np.ndarray, outside_mm: np.ndarray, template: Template, spacing_mm: float
 ) -> None:
-    """Fill the skull: CSF, over it the template's grey and white matter, then what the template lacks."""
+    """Fill the skull: CSF, over it the template's grey and white matter, then what the template lacks.
+
+    points: MNI coordinates (3, Z, Y, X). outside_mm: (Z, Y, X), distance from the brain's closed surface.
+    """
     canal = tube(points, SPINAL_CANAL, [CANAL_MM] * len(SPINAL_CANAL))
     cord = tube(points, SPINAL_CANAL, [CORD_MM] * len(SPINAL_CANAL))
     cistern = ellipsoid(points, (0, 0, -20), (14, 11, 9))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy import ndimage
 
-from .anatomy import Anatomy
+from .anatomy import PhantomAnatomy
 from .growth import arrival
 from .random_fields import smooth_field
 from .shapes import coverage
@@ -45,7 +45,7 @@ class Resection:
         return cls(rim, rest, (float(z) / length, float(y) / length, float(x) / length), oedema, flap)
 
 
-def paint_lesion(anatomy: Anatomy, gtv: np.ndarray, resection: Resection, rng: Generator) -> None:
+def paint_lesion(anatomy: PhantomAnatomy, gtv: np.ndarray, resection: Resection, rng: Generator) -> None:
     """Paint the lesion into the anatomy's composition; `gtv` is boolean (Z, Y, X)."""
     composition, spacing = anatomy.composition, anatomy.spacing_mm
     composition.paint("oedema", _oedema(anatomy, gtv, resection.oedema_mm))
@@ -62,13 +62,13 @@ def paint_lesion(anatomy: Anatomy, gtv: np.ndarray, resection: Resection, rng: G
 
 
 def signed_distance(mask: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Distance from a mask's surface in mm, negative inside, slightly smoothed; the mask must not be empty."""
+    """Distance from the surface of a mask (Z, Y, X) in mm, negative inside, slightly smoothed; it must not be empty."""
     outside, inside = ndimage.distance_transform_edt(~mask), ndimage.distance_transform_edt(mask)
     distance = np.where(mask, 0.5 - inside, outside - 0.5) * spacing_mm
     return ndimage.gaussian_filter(distance, 0.5).astype(np.float32)
 
 
-def _wall_mm(anatomy: Anatomy, gtv: np.ndarray, resection: Resection, rng: Generator) -> np.ndarray:
+def _wall_mm(anatomy: PhantomAnatomy, gtv: np.ndarray, resection: Resection, rng: Generator) -> np.ndarray:
     """Thickness of what encloses the cavity: uneven, and thicker towards the side where tumour was left."""
     uneven = np.exp(0.5 * smooth_field(rng, anatomy.axes, RIM_KNOT_MM))
     centre = np.argwhere(gtv).mean(axis=0)
@@ -82,7 +82,7 @@ def _wall_mm(anatomy: Anatomy, gtv: np.ndarray, resection: Resection, rng: Gener
     return (resection.rim_mm * uneven + resection.rest_mm * rest).astype(np.float32)
 
 
-def _oedema(anatomy: Anatomy, gtv: np.ndarray, reach_mm: float) -> np.ndarray:
+def _oedema(anatomy: PhantomAnatomy, gtv: np.ndarray, reach_mm: float) -> np.ndarray:
     """Share of oedema: it follows white matter, stops at cortex and CSF, and fades over a few mm."""
     speed = np.where(anatomy.brain, 0.02 + OEDEMA_IN_GREY * anatomy.grey + anatomy.white, 0)
     edge = gtv & ~ndimage.binary_erosion(gtv)
@@ -91,7 +91,7 @@ def _oedema(anatomy: Anatomy, gtv: np.ndarray, reach_mm: float) -> np.ndarray:
     return np.where(gtv, 1, share) * np.clip(anatomy.grey + anatomy.white, 0, 1)
 
 
-def _paint_flap(anatomy: Anatomy, gtv: np.ndarray, radius_mm: float) -> None:
+def _paint_flap(anatomy: PhantomAnatomy, gtv: np.ndarray, radius_mm: float) -> None:
     """The craniotomy: a saw cut around the skull that is closest to the tumour, and dura that enhances below it."""
     z, y, x = np.meshgrid(*anatomy.axes, indexing="ij", sparse=True)
     gtv_mm = [axis[index].mean() for axis, index in zip(anatomy.axes, np.nonzero(gtv), strict=True)]

@@ -17,7 +17,7 @@ from .tissues import Composition
 
 PAIRS = ("Cochlea", "Eye", "Glnd_Lacrimal", "Hippocampus", "OpticNrv")
 NAMES = sorted(["Brainstem", "OpticChiasm", "Pituitary", *(f"{name}_{side}" for name in PAIRS for side in "LR")])
-OARS = {name: label for label, name in enumerate(NAMES, start=1)}
+PHANTOM_OARS = {name: label for label, name in enumerate(NAMES, start=1)}
 
 SIZE_MM = 0.3
 """Standard deviation of an organ's surface from its mean."""
@@ -30,8 +30,9 @@ TISSUE_OF |= {"Pituitary": "gland", "Cochlea": "csf"}
 
 
 def organ_distances(points: np.ndarray, brain_share: np.ndarray, rng: Generator) -> dict[str, np.ndarray]:
-    """Signed distance of each organ, by name; no two patients have organs of the same size.
+    """Signed distance of each organ, mm (Z, Y, X), by name; no two patients have organs of the same size.
 
+    points: MNI coordinates (3, Z, Y, X).
     `brain_share` (Z, Y, X), grey and white matter in [0, 1], bounds the brainstem.
     """
     size_mm = {name: float(rng.normal(0, SIZE_MM)) for name in NAMES}
@@ -71,7 +72,10 @@ def _pairs(sides: np.ndarray) -> dict[str, np.ndarray]:
 def paint_organ_tissues(
     composition: Composition, points: np.ndarray, distances: Mapping[str, np.ndarray], spacing_mm: float
 ) -> None:
-    """Orbits and what is in them, glands, nerves and the inner ear; brainstem and hippocampi are in the template."""
+    """Orbits and what is in them, glands, nerves and the inner ear; brainstem and hippocampi are in the template.
+
+    points: MNI coordinates (3, Z, Y, X). distances: of `organ_distances`, (Z, Y, X) each.
+    """
     sides = mirrored(points)
     orbit = intersection(orbit_distance(sides), sides[1] - 66)
     composition.paint("fat", coverage(orbit, spacing_mm) * (1 - _brain(composition)))
@@ -87,5 +91,5 @@ def _brain(composition: Composition) -> np.ndarray:
 
 
 def organ_masks(distances: Mapping[str, np.ndarray], spacing_mm: float) -> dict[str, np.ndarray]:
-    """Boolean masks that keep each organ's volume; none is empty, however large the voxels."""
+    """Boolean masks (Z, Y, X) that keep each organ's volume; none is empty, however large the voxels."""
     return {name: largest_share(distance, spacing_mm) for name, distance in distances.items()}

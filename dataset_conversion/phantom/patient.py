@@ -12,7 +12,7 @@ from .anatomy import draw_anatomy
 from .distractors import paint_distractors
 from .images import ct_image, mr_images
 from .lesion import Resection, paint_lesion
-from .organs import OARS
+from .organs import PHANTOM_OARS
 from .random_fields import generator
 from .target import describe_target, draw_target
 
@@ -21,7 +21,7 @@ from .target import describe_target, draw_target
 class SyntheticPatient:
     """Arrays are (Z, Y, X) on `grid`.
 
-    images: T1c, T1, T2, FLAIR, float32. ct_hu: int16. oars: label map after `organs.OARS`; overlaps: what was lost.
+    images: T1c, T1, T2, FLAIR, float32. ct_hu: int16. oars: label map after `PHANTOM_OARS`; overlaps: what was lost.
     gtv, brain, distractors: boolean; the GTV lies in the brain, distractors outside the GTV.
     record: what was drawn, as JSON can hold it.
     """
@@ -44,8 +44,8 @@ def make_patient(seed: int, number: int, spacing_mm: float) -> SyntheticPatient:
     target = draw_target(anatomy, tumour)
     resection = Resection.draw(tumour)
     paint_lesion(anatomy, target.mask, resection, tumour)
-    found, distractors = paint_distractors(anatomy, target.mask, generator(seed, number, "distractors"))
-    oars, overlaps = paint_organs(anatomy.masks, OARS)
+    painted, where_painted = paint_distractors(anatomy, target.mask, generator(seed, number, "distractors"))
+    oars, overlaps = paint_organs(anatomy.masks, PHANTOM_OARS)
     rng = generator(seed, number, "images")
     return SyntheticPatient(
         grid=anatomy.grid,
@@ -55,12 +55,12 @@ def make_patient(seed: int, number: int, spacing_mm: float) -> SyntheticPatient:
         overlaps=overlaps,
         gtv=target.mask,
         brain=anatomy.brain,
-        distractors=distractors,
+        distractors=where_painted,
         record={
             "seed": seed,
             "number": number,
             "target": describe_target(target, anatomy),
             "resection": asdict(resection),
-            "distractors": [asdict(distractor) for distractor in found],
+            "distractors": [asdict(distractor) for distractor in painted],
         },
     )

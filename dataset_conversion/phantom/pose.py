@@ -13,7 +13,7 @@ Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 LPS_TO_MNI = np.diag([-1.0, -1.0, 1.0])
 MEAN_SIZE = 0.93
 """The template, 1.9 l inside its closed surface, is larger than the mean of adults, about 1.5 l."""
-TILT_DEG = 6.0
+HEAD_TILT_DEG = 6.0
 TWIST_KNOT_MM, TWIST_MM = 40.0, 2.2
 VENTRICLES_MNI = (0.0, -12.0, 14.0)
 VENTRICLES_REACH_MM = 26.0
@@ -39,7 +39,7 @@ class Pose:
         """Sizes vary by about 4 % as a whole and 2 % an axis, tilts by 6 degrees about each axis."""
         size = np.clip(rng.normal(MEAN_SIZE, 0.035), 0.86, 1.02) * np.clip(rng.normal(1, 0.02, 3), 0.95, 1.05)
         shear = np.eye(3) + np.triu(rng.normal(0, 0.015, (3, 3)), 1)
-        turn = _rotation(np.radians(np.clip(rng.normal(0, TILT_DEG, 3), -15, 15)))
+        turn = _rotation(np.radians(np.clip(rng.normal(0, HEAD_TILT_DEG, 3), -15, 15)))
         matrix = LPS_TO_MNI @ np.linalg.inv(turn @ shear @ np.diag(size))
         return cls(matrix, rng.normal(0, 3, 3), float(rng.uniform(-0.05, 0.3)), int(rng.integers(2**31)))
 
@@ -66,8 +66,8 @@ def _rotation(angles: np.ndarray) -> np.ndarray:
     turned = np.eye(3)
     for axis, angle in enumerate(angles):
         i, j = (a for a in range(3) if a != axis)
-        one = np.eye(3)
-        one[i, i] = one[j, j] = np.cos(angle)
-        one[i, j], one[j, i] = -np.sin(angle), np.sin(angle)
-        turned = one @ turned
+        turn = np.eye(3)
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        turned = turn @ turned
     return turned

@@ -13,7 +13,9 @@ Point = tuple[float, float, float]
 
 
 def ellipsoid(points: np.ndarray, centre: Point, radii_mm: Point) -> np.ndarray:
-    """Exact on the surface, to first order beside it; in the very middle minus the smallest radius."""
+    """Distance (Z, Y, X) of points (3, Z, Y, X): exact on the surface, to first order beside it; in the very middle
+    minus the smallest radius.
+    """
     offsets = [(points[axis] - centre[axis]) / radii_mm[axis] for axis in range(3)]
     length = _norm(offsets)
     slope = _norm([offset / radius for offset, radius in zip(offsets, radii_mm, strict=True)])
@@ -21,7 +23,10 @@ def ellipsoid(points: np.ndarray, centre: Point, radii_mm: Point) -> np.ndarray:
 
 
 def tube(points: np.ndarray, line: Sequence[Point], radii_mm: Sequence[float]) -> np.ndarray:
-    """A round tube along a line of two or more points, with a radius at each; its ends are half balls."""
+    """A round tube along a line of two or more points, with a radius at each; its ends are half balls.
+
+    Distance (Z, Y, X) of points (3, Z, Y, X).
+    """
     pieces = zip(pairwise(line), pairwise(radii_mm), strict=True)
     return union(*(_capsule(points, start, end, *radii) for (start, end), radii in pieces))
 
@@ -40,26 +45,28 @@ def _norm(components: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def union(*distances: np.ndarray) -> np.ndarray:
+    """Distance from the nearest of bodies, one or more, all of one shape."""
     return reduce(np.minimum, distances)
 
 
 def intersection(*distances: np.ndarray) -> np.ndarray:
+    """Distance from what bodies, one or more, all of one shape, have in common."""
     return reduce(np.maximum, distances)
 
 
 def smooth_union(first: np.ndarray, second: np.ndarray, blend_mm: float) -> np.ndarray:
-    """The union with its crease filled up: `blend_mm` away from it nothing changes."""
+    """The union of two bodies, of the same shape (Z, Y, X), its crease filled up: `blend_mm` away nothing changes."""
     closeness = np.maximum(blend_mm - np.abs(first - second), 0) / blend_mm
     return np.minimum(first, second) - closeness**2 * (blend_mm / 4)
 
 
 def coverage(distance: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Share of each voxel that lies inside, in [0, 1], as if the surface were flat within the voxel."""
+    """Share of each voxel that lies inside, in [0, 1], as if the surface were flat within the voxel; of any shape."""
     return np.clip(0.5 - distance / spacing_mm, 0, 1)
 
 
 def largest_share(distance: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """Boolean mask of the voxels that lie deepest inside, as many as have the body's volume, at least one.
+    """Boolean mask (Z, Y, X) of the voxels that lie deepest inside, as many as have the body's volume, at least one.
 
     Voxels that lie equally deep stay together, so a symmetric body may become a few voxels larger.
 

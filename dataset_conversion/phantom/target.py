@@ -11,7 +11,7 @@ from numpy.random import Generator
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from .anatomy import Anatomy
+from .anatomy import PhantomAnatomy
 from .growth import Index, arrival, first_reached, tumour_speed
 
 Form = Literal["round", "irregular", "two parts", "butterfly"]
@@ -23,7 +23,7 @@ MEDIAN_CC, SPREAD = 30.0, 0.5
 DEPTH_OF_SEED_MM = 6.0
 SECOND_PART_SHARE = (0.12, 0.3)
 GAP_MM = 9.0
-FARTHEST_MM = 50.0
+FARTHEST_PART_MM = 50.0
 PART_CC = 0.5
 CROSSES_CC = 1.0
 
@@ -47,7 +47,7 @@ class Target:
     place: str
 
 
-def draw_target(anatomy: Anatomy, rng: Generator) -> Target:
+def draw_target(anatomy: PhantomAnatomy, rng: Generator) -> Target:
     """Draw form, side, place and volume, then let the tumour grow."""
     form: Form = rng.choice(np.array(list(FORMS)), p=list(FORMS.values())).item()
     right = bool(rng.random() < 0.5)
@@ -61,7 +61,7 @@ def draw_target(anatomy: Anatomy, rng: Generator) -> Target:
     return Target(mask & anatomy.brain, form, place)
 
 
-def _lobar_seed(anatomy: Anatomy, right: bool, rng: Generator) -> tuple[str, Index]:
+def _lobar_seed(anatomy: PhantomAnatomy, right: bool, rng: Generator) -> tuple[str, Index]:
     """A voxel of white matter, well inside the brain, in a lobe drawn by how often it is affected."""
     lobe = rng.choice(np.array(list(LOBES)), p=[often for often, *_ in LOBES.values()]).item()
     x, y, z = _sided(anatomy, right), anatomy.points[1], anatomy.points[2]
@@ -71,7 +71,7 @@ def _lobar_seed(anatomy: Anatomy, right: bool, rng: Generator) -> tuple[str, Ind
     return lobe, _any_of(inside, rng)
 
 
-def _callosal_seed(anatomy: Anatomy, right: bool, rng: Generator) -> tuple[str, Index]:
+def _callosal_seed(anatomy: PhantomAnatomy, right: bool, rng: Generator) -> tuple[str, Index]:
     part = rng.choice(np.array(list(CALLOSUM))).item()
     points = np.stack([_sided(anatomy, right), anatomy.points[1], anatomy.points[2]])
     aim = np.array(CALLOSUM[part], np.float32)[:, None, None, None]
@@ -80,12 +80,12 @@ def _callosal_seed(anatomy: Anatomy, right: bool, rng: Generator) -> tuple[str, 
 
 
 def _second_part(
-    anatomy: Anatomy, first: np.ndarray, speed: np.ndarray, volume_mm3: float, right: bool, rng: Generator
+    anatomy: PhantomAnatomy, first: np.ndarray, speed: np.ndarray, volume_mm3: float, right: bool, rng: Generator
 ) -> np.ndarray:
     """A satellite in the same hemisphere, with brain between it and the first part; empty if there is no room."""
     away_mm = ndimage.distance_transform_edt(~first) * anatomy.spacing_mm
     radius_mm = (volume_mm3 * 3 / 4 / np.pi) ** (1 / 3)
-    allowed = (away_mm > GAP_MM + radius_mm) & (away_mm < FARTHEST_MM) & (_sided(anatomy, right) > 5)
+    allowed = (away_mm > GAP_MM + radius_mm) & (away_mm < FARTHEST_PART_MM) & (_sided(anatomy, right) > 5)
     allowed &= anatomy.cerebrum & (anatomy.white > 0.6)
     if not allowed.any():
         return np.zeros_like(first)
@@ -95,7 +95,7 @@ def _second_part(
     )
 
 
-def _sided(anatomy: Anatomy, right: bool) -> np.ndarray:
+def _sided(anatomy: PhantomAnatomy, right: bool) -> np.ndarray:
     """MNI x, positive in the hemisphere in question."""
     return anatomy.points[0] if right else -anatomy.points[0]
 
@@ -111,7 +111,7 @@ def _index(flat: int, shape: tuple[int, ...]) -> Index:
     return z, y, x
 
 
-def describe_target(target: Target, anatomy: Anatomy) -> dict[str, object]:
+def describe_target(target: Target, anatomy: PhantomAnatomy) -> dict[str, object]:
     """What stratifies a cohort, measured on the mask and not taken from the draw.
 
     volume_cc. side: where most of it lies. crosses_midline: at least 1 cc on either side. parts: connected ones of at

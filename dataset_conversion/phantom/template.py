@@ -73,7 +73,7 @@ def load_template() -> Template:
     t1, grey, white = (_read(name) for name in ("t1", "gm", "wm"))
     brain = ndimage.binary_closing(_halved(t1 > 0) >= 0.5, iterations=CLOSED_GAPS_MM // STEP_MM)
     outside = ndimage.distance_transform_edt(~brain) - ndimage.distance_transform_edt(brain)
-    first = FIRST_VOXEL_MM - [before for before, _ in PADDING] + (STEP_MM - 1) / 2
+    first = FIRST_VOXEL_MM - [added for added, _ in PADDING] + (STEP_MM - 1) / 2
     return Template(
         _halved(grey / FULL_SCALE), _halved(white / FULL_SCALE), (STEP_MM * outside).astype(np.float32), first
     )

@@ -12,9 +12,9 @@ from nnunet_doselo.dataset.images import array_view, grid_of
 
 CT_BELOW_HU = -500
 """An image with lower values is a CT: a MR's signal is not negative."""
-WINDOW_HU = (-200.0, 300.0)
+REGISTERED_HU = (-200.0, 300.0)
 HIGHEST_PERCENTILE = 99.5
-EMPTY = 0.1
+AIR_SHARE = 0.1
 """Of the window, from its lower end: noise and air."""
 LEAST_VOXELS = 4
 MOST_POINTS = 2000
@@ -37,7 +37,7 @@ def windowed(image: sitk.Image, name: str) -> sitk.Image:
     values = array_view(image)
     if not np.isfinite(values).all():
         raise DoseloError(f"{name}: to be registered its voxels must be finite, found some that are not")
-    low, high = WINDOW_HU if values.min() < CT_BELOW_HU else _signal(values)
+    low, high = REGISTERED_HU if values.min() < CT_BELOW_HU else _signal(values)
     if not values.max() > low < high:
         raise DoseloError(f"{name}: shows nothing to be registered, nearly all voxels are {values.min():g}")
     return sitk.Clamp(image, sitk.sitkFloat32, low, high)
@@ -52,7 +52,7 @@ def content(image: sitk.Image) -> sitk.Image:
     extremes = sitk.MinimumMaximumImageFilter()
     extremes.Execute(image)
     low, high = extremes.GetMinimum(), extremes.GetMaximum()
-    return sitk.BinaryThreshold(image, low + EMPTY * (high - low), high, 1, 0)
+    return sitk.BinaryThreshold(image, low + AIR_SHARE * (high - low), high, 1, 0)
 
 
 def points_mm(mask: sitk.Image) -> np.ndarray:

@@ -27,7 +27,7 @@ HEAD_RADIUS_MM = 80.0
 FIRST_STEP, LAST_STEP, SLOWER = 0.5, 0.005, 0.8
 """The optimiser's steps, in voxels; with the usual factor of 0.5 a turn it stopped too early on coarse voxels."""
 MOST_STEPS, FLAT = 200, 1e-5
-MARGIN_MM = 12.0
+CONTENT_MARGIN_MM = 12.0
 """Around the moving image's content: a brain without skull is compared with the CT's bone, not with all the air."""
 
 
@@ -55,7 +55,7 @@ def paired(fixed: sitk.Image, moving: sitk.Image, seed: int) -> Pair:
     """Raises DoseloError if an image is no volume, not finite or the same everywhere."""
     fixed, moving = windowed(fixed, "the fixed image"), windowed(moving, "the moving image")
     shown = content(binned(moving, MEDIUM.voxel_mm))
-    mask = sitk.BinaryDilate(shown, [round(MARGIN_MM / mm) for mm in shown.GetSpacing()])
+    mask = sitk.BinaryDilate(shown, [round(CONTENT_MARGIN_MM / mm) for mm in shown.GetSpacing()])
     return Pair(fixed, moving, points_mm(shown), mask, seed)
 
 
@@ -75,23 +75,23 @@ def best(matches: Sequence[Match]) -> Match:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """SimpleITK's threads add up sums in another order each time. Also inside its filters, so it is set for all."""
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
         yield
     finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def _optimised(pair: Pair, start: sitk.Euler3DTransform, level: Level) -> Match | None:
     method, fixed, moving = _method(pair, start, level)
-    found = sitk.Euler3DTransform(start)
-    method.SetInitialTransform(found, inPlace=True)
+    transform = sitk.Euler3DTransform(start)
+    method.SetInitialTransform(transform, inPlace=True)
     try:
         method.Execute(fixed, moving)
     except RuntimeError:  # ITK's word for hardly any voxel of one in the other
         return None
-    return Match(start, found, -method.GetMetricValue())
+    return Match(start, transform, -method.GetMetricValue())
 
 
 def information_at(pair: Pair, transform: sitk.Euler3DTransform, level: Level) -> float:
@@ -108,7 +108,9 @@ def _method(
     pair: Pair, start: sitk.Euler3DTransform, level: Level
 ) -> tuple[sitk.ImageRegistrationMethod, sitk.Image, sitk.Image]:
     """The method but for its transform, and both images at the level's resolution."""
-    fixed = pair.fixed if level is COARSE else cropped(pair.fixed, on_fixed_mm(start, pair.moving_mm), 2 * MARGIN_MM)
+    fixed = pair.fixed
+    if level is not COARSE:
+        fixed = cropped(fixed, on_fixed_mm(start, pair.moving_mm), 2 * CONTENT_MARGIN_MM)
     fixed, moving = binned(fixed, level.voxel_mm), binned(pair.moving, level.voxel_mm)
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)

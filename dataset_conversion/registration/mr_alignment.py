@@ -38,9 +38,9 @@ def align(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform | Non
         return Aligned(_resampled(moving, fixed, transform), BY_OBJECT, {})
     if same_frame:
         return Aligned(_resampled(moving, fixed, sitk.Transform()), BY_FRAME, {})
-    found = register_rigid(fixed, moving)
-    doubtful = f"; doubtful: {', '.join(found.doubts)}" if found.doubts else ""
-    return Aligned(_resampled(moving, fixed, found.transform), BY_RIGID + doubtful, found.quality)
+    registered = register_rigid(fixed, moving)
+    doubtful = f"; doubtful: {', '.join(registered.doubts)}" if registered.doubts else ""
+    return Aligned(_resampled(moving, fixed, registered.transform), BY_RIGID + doubtful, registered.quality)
 
 
 def _resampled(moving: sitk.Image, fixed: sitk.Image, transform: sitk.Transform) -> sitk.Image:

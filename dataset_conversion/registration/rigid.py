@@ -80,7 +80,7 @@ def register_rigid(fixed: sitk.Image, moving: sitk.Image, *, seed: int = 0) -> R
             "agreeing_starts": float(len(_like(pair, match, coarse))),
             **_size(pair, match.transform),
         }
-    check(quality)
+    require_plausible(quality)
     return Registered(match.transform, quality, doubts(quality))
 
 
@@ -123,7 +123,7 @@ def _size(pair: Pair, transform: sitk.Euler3DTransform) -> dict[str, float]:
     }
 
 
-def check(quality: Mapping[str, float]) -> None:
+def require_plausible(quality: Mapping[str, float]) -> None:
     """`quality` is that of `rigid.Registered`.
 
     Raises
@@ -131,16 +131,16 @@ def check(quality: Mapping[str, float]) -> None:
     DoseloError: less than 30 % of the content is seen by both; the result matches worse than its start.
     """
     overlap = quality["overlap"]
-    after, before = quality["mutual_information"], quality["mutual_information_start"]
+    information, at_start = quality["mutual_information"], quality["mutual_information_start"]
     if overlap < LEAST_OVERLAP:
         raise DoseloError(
             f"registration failed: the images must show the same part of the patient, found {overlap:.0%} in common; "
             "check that both are of one patient, or align them beforehand"
         )
-    if after < before - WORSE:
+    if information < at_start - WORSE:
         raise DoseloError(
             "registration failed: its result must not match worse than its start, mutual information fell from "
-            f"{before:.3f} to {after:.3f}; align the images beforehand"
+            f"{at_start:.3f} to {information:.3f}; align the images beforehand"
         )
 
 
@@ -148,10 +148,10 @@ def doubts(quality: Mapping[str, float]) -> tuple[str, ...]:
     """Why a person should look at this registration first, in words; none as a rule."""
     agreeing, overlap, turn_deg = quality["agreeing_starts"], quality["overlap"], quality["rotation_deg"]
     information = quality["mutual_information"]
-    found = (
+    reasons = (
         (agreeing < FEW_STARTS, f"only {agreeing:.0f} of {STARTS} starts led there"),
         (overlap < LITTLE_OVERLAP, f"only {overlap:.0%} of the content is in both"),
         (turn_deg > LARGE_TURN_DEG, f"turned by {turn_deg:.0f} degrees"),
         (information < LITTLE_INFORMATION, f"mutual information of only {information:.2f}"),
     )
-    return tuple(doubt for holds, doubt in found if holds)
+    return tuple(doubt for holds, doubt in reasons if holds)

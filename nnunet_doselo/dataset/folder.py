@@ -80,11 +80,11 @@ def find_dataset_name(dataset: str | int, root: Path) -> str:
     DoseloError: no dataset, or more than one, has that number or name.
     """
     wanted = f"Dataset{int(dataset):03d}_*" if str(dataset).isdigit() else str(dataset)
-    found = sorted(p.name for p in root.glob("Dataset*") if p.is_dir() and fnmatchcase(p.name, wanted))
-    if len(found) != 1:
+    names = sorted(p.name for p in root.glob("Dataset*") if p.is_dir() and fnmatchcase(p.name, wanted))
+    if len(names) != 1:
         there = sorted(p.name for p in root.glob("Dataset*")) or "nothing"
-        raise DoseloError(f"{root}: expected one dataset {wanted}, found {found or 'none'}; in the folder: {there}")
-    return found[0]
+        raise DoseloError(f"{root}: expected one dataset {wanted}, found {names or 'none'}; in the folder: {there}")
+    return names[0]
 
 
 def raw_dataset(dataset: str | int) -> ExtendedDataset:

@@ -81,7 +81,7 @@ def onto_grid(
 
 
 def index_xyz(index: Sequence[int] | np.ndarray) -> tuple[int, ...]:
-    """An array's index (z, y, x) in the order that SimpleITK's methods take."""
+    """An array's index, (3,) in the order z, y, x, in the order that SimpleITK's methods take."""
     return tuple(int(i) for i in reversed(index))
 
 

@@ -60,7 +60,14 @@ def dose_counts(body: np.ndarray, dose_gy: np.ndarray | None = None) -> np.ndarr
 def prescription_map(
     labels: np.ndarray, label_values: Mapping[str, Sequence[int]], target_fraction: Mapping[str, float]
 ) -> np.ndarray:
-    """Prescribed dose / Rx in each voxel, float32, from a label map; the highest where regions overlap, else 0."""
+    """Prescribed dose / Rx of each voxel, float32, in [0, 1]; the highest where regions overlap, 0 outside of targets.
+
+    Parameters
+    ----------
+    labels: (Z, Y, X) label map, or of any shape; the result has the same.
+    label_values: values in it by name, several for one of nnU-Net's regions.
+    target_fraction: prescribed dose / Rx by target name; all 0 if there is none.
+    """
     prescribed = np.zeros(labels.shape, np.float32)
     for name, fraction in target_fraction.items():
         inside = np.isin(labels, label_values[name])
@@ -75,6 +82,6 @@ def label_values(dataset: ExtendedDataset) -> dict[str, list[int]]:
 
 
 def target_map(dataset: ExtendedDataset, labels: np.ndarray) -> np.ndarray:
-    """`prescription_map` of a label map, after the dataset's own declarations."""
+    """`prescription_map` of a label map (Z, Y, X), after the dataset's own declarations."""
     values = label_values(dataset)
     return prescription_map(labels, values, dataset.guidance.target_fraction(values))

@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 
 from .polygons import outline_points
 
-NEIGHBOURS = np.ones((3, 3), bool)
+NEIGHBOURS_IN_SLICE = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class ShapeBetween:
 
 def _overlapping(mask: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The connected parts of `mask` that share a voxel with `other`."""
-    labels, _ = ndimage.label(mask, NEIGHBOURS)
+    labels, _ = ndimage.label(mask, NEIGHBOURS_IN_SLICE)
     touched = np.zeros(int(labels.max(initial=0)) + 1, bool)
     touched[labels[other]] = True
     touched[0] = False
@@ -93,7 +93,7 @@ def _depth_mm(
 
 def _at_the_edge(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The points next to voxels both in and out: the cut of a keyhole, walked twice, is no outline."""
-    edge = ndimage.binary_dilation(mask, NEIGHBOURS) & ~ndimage.binary_erosion(mask, NEIGHBOURS)
+    edge = ndimage.binary_dilation(mask, NEIGHBOURS_IN_SLICE) & ~ndimage.binary_erosion(mask, NEIGHBOURS_IN_SLICE)
     limits = np.array(mask.shape[::-1]) - 1
     column, row = np.clip(np.floor(points + 0.5), 0, limits).astype(np.intp).T
     return points[edge[row, column]]

@@ -94,7 +94,7 @@ def gap_notes(positions: Sequence[float], filled: Sequence[range], slices: int, 
     planes = np.asarray(positions)
     within = [k for stack in filled for k in stack if 0 <= k < slices and np.abs(planes - k).min() > 0.5]
     forgotten = [k for k in within if _gap_around(k, planes) > max(1.0, step) + near]
-    empty = [k for one, other in pairwise(filled) for k in range(one.stop, other.start) if 0 <= k < slices]
+    empty = [k for lower, upper in pairwise(filled) for k in range(lower.stop, upper.start) if 0 <= k < slices]
     notes = []
     if any(position != round(position) for position in positions):
         notes.append("contour planes lie between the slices: shapes were interpolated")

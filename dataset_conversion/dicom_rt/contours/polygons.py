@@ -11,14 +11,14 @@ INDEX_DECIMALS = 4
 """Coordinates are rounded to 1e-4 voxel: a vertex meant for a voxel's centre lies on it, whatever the file rounded."""
 ON_CENTRE = 1e-9
 
-Box = tuple[slice, slice]
+SliceBox = tuple[slice, slice]
 """A rectangle of a slice: its rows, its columns."""
 POINTS_PER_VOXEL = 8
 LEAST_AREA_VOXELS = 1e-3
 """A contour that encloses less is a slip of the mouse: a line walked there and back, or one point many times."""
 
 
-def inside(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[Box, np.ndarray]:
+def inside(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[SliceBox, np.ndarray]:
     """Where a closed polygon holds voxel centres.
 
     Parameters
@@ -41,7 +41,7 @@ def inside(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[Box, np.ndarray
     return box, np.bitwise_xor.accumulate(toggles, axis=1)[:, :-1].astype(bool)
 
 
-def _box(polygon: np.ndarray, shape: tuple[int, int]) -> Box:
+def _box(polygon: np.ndarray, shape: tuple[int, int]) -> SliceBox:
     """Rows and columns whose centres are at or after the polygon's start and before its end."""
     limits = np.array(shape[::-1])
     first = np.clip(np.ceil(polygon.min(axis=0)), 0, limits).astype(int)

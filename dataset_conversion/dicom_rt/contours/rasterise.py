@@ -16,7 +16,7 @@ from nnunet_doselo.dataset.geometry import Grid
 from .between_planes import DrawnPlane, ShapeBetween
 from .contour_planes import ContourPlane, contour_planes, outside_note, same_plane_slices
 from .plane_stacks import gap_notes, reach, slices_of, stacks, step_of
-from .polygons import Box, has_area, inside, most_crossed
+from .polygons import SliceBox, has_area, inside, most_crossed
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def rasterise(contours: Sequence[np.ndarray], grid: Grid, *, fill_gaps: bool = T
     return Rasterised(mask, tuple(notes))
 
 
-def _box(planes: Sequence[ContourPlane], grid: Grid) -> Box:
+def _box(planes: Sequence[ContourPlane], grid: Grid) -> SliceBox:
     """Around all contours, with a voxel to spare, within the slices; empty if nothing is there."""
     if not planes:
         return slice(0, 0), slice(0, 0)
@@ -76,9 +76,9 @@ def _draw(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[Drawn
     mask, crossed = np.zeros(shape, bool), np.zeros(shape, bool)
     thin = flat = 0
     for polygon in polygons:
-        where, own = inside(polygon, shape)
-        mask[where] ^= own
-        if own.any():
+        where, filled = inside(polygon, shape)
+        mask[where] ^= filled
+        if filled.any():
             continue
         if not has_area(polygon):
             flat += 1
@@ -101,14 +101,14 @@ def _paint(
     positions, near = [plane.position for plane in planes], same_plane_slices(grid)
     step = step_of(positions, grid.spacing[2], near)
     step = step if fill_gaps else min(step, 1.0)
-    found = stacks(positions, [int(plane.mask.sum()) for plane in drawn], step, near, fill_gaps=fill_gaps)
-    filled = [slices_of(positions[stack[0]], positions[stack[-1]], step) for stack in found]
+    plane_stacks = stacks(positions, [int(plane.mask.sum()) for plane in drawn], step, near, fill_gaps=fill_gaps)
+    filled = [slices_of(positions[stack[0]], positions[stack[-1]], step) for stack in plane_stacks]
 
     @lru_cache(maxsize=1)
     def between(below: int) -> ShapeBetween:
         return ShapeBetween.of(drawn[below], drawn[below + 1], grid.spacing[:2])
 
-    for stack, slices in zip(found, filled, strict=True):
+    for stack, slices in zip(plane_stacks, filled, strict=True):
         for index in range(max(0, slices.start), min(len(mask), slices.stop)):
             mask[index] |= _shape_at(index, positions, drawn, stack, step, between)
     return gap_notes(positions, filled, len(mask), step, near)

@@ -130,8 +130,8 @@ def _frame(items: list[Dataset], dataset: Dataset, file: Path) -> str:
 def _references(dataset: Dataset, frame: str, file: Path) -> tuple[str | None, frozenset[str]]:
     """Series and images on which the contours were drawn; the series is None if there are none or several."""
     frames = _below([dataset], "ReferencedFrameOfReferenceSequence", file)
-    own = [item for item in frames if optional(item, "FrameOfReferenceUID", file) in (frame, None)]
-    series = _below(_below(own, "RTReferencedStudySequence", file), "RTReferencedSeriesSequence", file)
+    of_frame = [item for item in frames if optional(item, "FrameOfReferenceUID", file) in (frame, None)]
+    series = _below(_below(of_frame, "RTReferencedStudySequence", file), "RTReferencedSeriesSequence", file)
     named = {optional(item, "SeriesInstanceUID", file) for item in series} - {None}
     contours = _below(_below([dataset], "ROIContourSequence", file), "ContourSequence", file)
     images = _below([*series, *contours], "ContourImageSequence", file)

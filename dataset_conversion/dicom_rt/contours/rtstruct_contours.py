@@ -13,7 +13,7 @@ from ..files.objects import integer, numbers, optional, required
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 NOT_CLOSED = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 LEAST_POINTS = 3
-FARTHEST_MM = 1e5
+FARTHEST_POINT_MM = 1e5
 """Coordinates beyond 100 m are damage, not a patient."""
 
 
@@ -54,7 +54,7 @@ def _read_contour(contour: Dataset, file: Path) -> tuple[str, np.ndarray]:
             f"{file}: the tag ContourData must hold x, y and z of every point, found {len(values)} numbers"
         )
     points = values.reshape(-1, 3)
-    if np.abs(points).max() > FARTHEST_MM:
+    if np.abs(points).max() > FARTHEST_POINT_MM:
         raise DoseloError(f"{file}: the tag ContourData must hold mm, found a point more than 100 m away")
     _require_count(contour, len(points), file)
     return kind, points

@@ -7,51 +7,21 @@ from pathlib import Path
 
 from nnunet_doselo.common.errors import DoseloError
 
-from ..export.exported_table import EXPORTED_FILE, read_table
+from ..export.exported_table import Exported
 from ..files.headers import Header, scan
 
 TABLE_COLUMNS = ("file", "case")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """One structure set that `doselo export-rtstruct` wrote, and the label map it was drawn from."""
-
-    sop_instance_uid: str
-    labels_sha256: str
-
-
 @dataclass
-class Matched:
+class MatchedDoses:
     """Files by case, the cases in order; and in words what fits no case."""
 
     files: dict[str, list[Path]]
     remarks: list[str] = field(default_factory=list)
 
 
-def read_exported(folder: Path) -> dict[str, Exported]:
-    """By case, from the table beside the exported structure sets.
-
-    Raises
-    ------
-    DoseloError: there is no table, it is damaged, or two cases have the same structure set.
-    """
-    table = read_table(folder)
-    if not table:
-        raise DoseloError(
-            f"{folder}: has no {EXPORTED_FILE}; --exported names the output folder of `doselo export-rtstruct`"
-        )
-    if damaged := [case for case, entry in table.items() if not {"sop_instance_uid", "labels_sha256"} <= entry.keys()]:
-        raise DoseloError(
-            f"{folder / EXPORTED_FILE}: the entry of {damaged[0]} is damaged; export again, or use --table"
-        )
-    exported = {case: Exported(entry["sop_instance_uid"], entry["labels_sha256"]) for case, entry in table.items()}
-    if len({entry.sop_instance_uid for entry in exported.values()}) < len(exported):
-        raise DoseloError(f"{folder / EXPORTED_FILE}: two cases have the same structure set; export again")
-    return exported
-
-
-def match_by_table(table: Path, folder: Path) -> Matched:
+def match_by_table(table: Path, folder: Path) -> MatchedDoses:
     """Rows of a CSV file with the columns file (below `folder`) and case; several files of a case are summed.
 
     Raises
@@ -73,20 +43,20 @@ def match_by_table(table: Path, folder: Path) -> Matched:
         files.setdefault(row["case"].strip(), []).append(file)
     if len({file.resolve() for of_case in files.values() for file in of_case}) < len(rows):
         raise DoseloError(f"{table}: names a file twice; one row a file is expected")
-    return Matched(files)
+    return MatchedDoses(files)
 
 
-def match_by_reference(folder: Path, exported: Mapping[str, Exported], *, processes: int = 1) -> Matched:
+def match_by_reference(folder: Path, exported: Mapping[str, Exported], *, processes: int = 1) -> MatchedDoses:
     """All RTDOSE files below `folder`, by the structure set that they, or their RTPLAN in `folder`, refer to.
 
     Every exported case is in the answer, with an empty list if no dose is its own. Files that are damaged, or fit no
     case, become remarks.
     """
     case_of = {entry.sop_instance_uid: case for case, entry in exported.items()}
-    found = scan(folder, processes=processes)
-    plans = {header.instance: header.of_structures for header in found.headers if header.kind == "RTPLAN"}
-    matched = Matched({case: [] for case in exported}, [damaged.message for damaged in found.unreadable])
-    for dose in found.headers:
+    scanned = scan(folder, processes=processes)
+    plans = {header.instance: header.of_structures for header in scanned.headers if header.kind == "RTPLAN"}
+    matched = MatchedDoses({case: [] for case in exported}, [damaged.message for damaged in scanned.unreadable])
+    for dose in scanned.headers:
         if dose.kind != "RTDOSE":
             continue
         made_for = dose.of_structures.union(*(plans.get(plan, frozenset()) for plan in dose.plans))

@@ -13,12 +13,13 @@ from nnunet_doselo.dataset.images import read_grid, write_array
 from nnunet_doselo.planning.plan_record import PlanRecord, record_path
 
 from ...cases.run import Outcome, run_patients
-from .dose_matching import match_by_reference, match_by_table, read_exported
+from ..export.exported_table import read_exported
+from .dose_matching import match_by_reference, match_by_table
 from .rtdose import Dose, on_grid, read_doses
 
 
 @dataclass(frozen=True)
-class _Task:
+class _ImportTask:
     case: str
     files: tuple[Path, ...]
     labels_sha256: str | None
@@ -67,7 +68,7 @@ def import_doses(
         matched = match_by_reference(folder, structure_sets, processes=processes)
     _require_cases(list(matched.files), dataset, split)
     sha256 = {case: entry.labels_sha256 for case, entry in structure_sets.items()}
-    tasks = [_Task(case, tuple(files), sha256.get(case)) for case, files in matched.files.items()]
+    tasks = [_ImportTask(case, tuple(files), sha256.get(case)) for case, files in matched.files.items()]
     outcomes = run_patients(
         partial(_write, dataset=dataset, output=output, split=split),
         tasks,
@@ -86,7 +87,7 @@ def _require_cases(cases: Sequence[str], dataset: ExtendedDataset, split: str) -
         )
 
 
-def _write(task: _Task, dataset: ExtendedDataset, output: Path, split: str) -> tuple[str, ...]:
+def _write(task: _ImportTask, dataset: ExtendedDataset, output: Path, split: str) -> tuple[str, ...]:
     """Dose and record of one case; returns the dose's notes."""
     if not task.files:
         raise DoseloError("no dose in the folder was calculated on its structure set")
@@ -102,7 +103,7 @@ def _write(task: _Task, dataset: ExtendedDataset, output: Path, split: str) -> t
     return dose.notes
 
 
-def _record(task: _Task, dose: Dose, prescription_gy: float) -> PlanRecord:
+def _record(task: _ImportTask, dose: Dose, prescription_gy: float) -> PlanRecord:
     """Of the files nothing but their SHA-256: names and identifiers stay in them."""
     return PlanRecord(
         engine="tps",

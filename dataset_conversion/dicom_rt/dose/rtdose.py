@@ -103,9 +103,9 @@ def choose_doses(headers: Sequence[DoseHeader]) -> tuple[list[DoseHeader], tuple
         elif len(chosen) > 1:
             _require_parts_of_one_plan(chosen)
         return chosen, tuple(notes + _notes(kind, chosen, unique))
-    found = ", ".join(str(header.file) for header in headers) or "none"
+    listed = ", ".join(str(header.file) for header in headers) or "none"
     raise DoseloError(
-        f"expected a dose of summation type {', '.join((*TOTALS, *PARTS))}; none of these is: {found}; "
+        f"expected a dose of summation type {', '.join((*TOTALS, *PARTS))}; none of these is: {listed}; "
         "export the dose of the plan"
     )
 

@@ -36,7 +36,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class _Task:
+class _ExportTask:
     """One case; without a CT, the problem with it. `settings` go into the table: equal ones give equal contours."""
 
     case: str
@@ -83,14 +83,14 @@ def export_rtstructs(
         )
     cts = find_cts(ct_folder, processes=processes)
     tasks = [_task(name, file, cts, rows, ct_folder, style) for name, file in files.items()]
-    before = read_table(output)
-    left = [task for task in tasks if overwrite or not _is_current(task, before.get(task.case, {}), output)]
+    exported = read_table(output)
+    left = [task for task in tasks if overwrite or not _is_current(task, exported.get(task.case, {}), output)]
     work = partial(_export, output=output, values=values, targets=_targets(dataset), style=style)
     outcomes = run_patients(work, left, processes=processes, description="Exporting", name_of=lambda task: task.case)
     by_case = {outcome.case: outcome for outcome in outcomes}
     written = [task for task in left if by_case[task.case].status != "failed"]
     if written:
-        write_table(output, before | {task.case: _entry(task, output) for task in written})
+        write_table(output, exported | {task.case: _entry(task, output) for task in written})
     return [by_case.get(task.case) or Outcome(task.case, "there already") for task in tasks]
 
 
@@ -111,7 +111,7 @@ def _task(
     rows: Mapping[str, KeyRow] | None,
     ct_folder: Path,
     style: Style,
-) -> _Task:
+) -> _ExportTask:
     try:
         ct = ct_of_case(case, cts, rows, ct_folder)
         settings = {
@@ -121,14 +121,14 @@ def _task(
             "label": style.label,
         }
     except DoseloError as error:
-        return _Task(case, file, None, str(error))
-    return _Task(case, file, ct, "", settings)
+        return _ExportTask(case, file, None, str(error))
+    return _ExportTask(case, file, ct, "", settings)
 
 
-def _is_current(task: _Task, before: Entry, output: Path) -> bool:
+def _is_current(task: _ExportTask, exported: Entry, output: Path) -> bool:
     """Also the object itself is looked at: a broken run may have replaced it without a word in the table."""
     try:
-        return bool(task.settings) and before == _entry(task, output)
+        return bool(task.settings) and exported == _entry(task, output)
     except DoseloError:  # there is none, or it is damaged
         return False
 
@@ -140,7 +140,7 @@ def _targets(dataset: ExtendedDataset) -> tuple[str, ...]:
 
 
 def _export(
-    task: _Task, *, output: Path, values: Mapping[str, Sequence[int]], targets: Sequence[str], style: Style
+    task: _ExportTask, *, output: Path, values: Mapping[str, Sequence[int]], targets: Sequence[str], style: Style
 ) -> list[str]:
     """Draw and write one case; returns notes."""
     if task.ct is None:
@@ -154,7 +154,7 @@ def _export(
     return notes
 
 
-def _entry(task: _Task, output: Path) -> Entry:
+def _entry(task: _ExportTask, output: Path) -> Entry:
     file = _file(output, task.case)
     uid = required(read_dataset(file, only=["SOPInstanceUID"]), "SOPInstanceUID", file)
     return {"sop_instance_uid": str(uid), **task.settings}

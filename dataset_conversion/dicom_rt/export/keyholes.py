@@ -10,7 +10,7 @@ from .outlines import NORTH, WEST, Corners, along_lines, corners_of, cycles_of, 
 
 
 def keyholed_outlines(mask: np.ndarray) -> list[np.ndarray]:
-    """As `outlines.outlines`, but one polygon for each piece of the mask, holes included.
+    """As `outlines.outlines` of a mask (Y, X), but one polygon (N, 2) for each piece of it, holes included.
 
     A piece is what hangs together by edges of voxels. The even-odd and the winding rule both give back the mask.
     Both passes of a channel go through the same points. Masks without holes give what `outlines` gives.
@@ -18,20 +18,20 @@ def keyholed_outlines(mask: np.ndarray) -> list[np.ndarray]:
     corners = corners_of(mask)
     holes = _first_corners_of_holes(corners)
     if not holes.size:
-        return [polygon(corners.row[one], corners.column[one]) for one in cycles_of(corners.following)]
+        return [polygon(corners.row[cycle], corners.column[cycle]) for cycle in cycles_of(corners.following)]
     columns = _where_channels_end(mask, corners.row[holes], corners.column[holes])
     edges = _edges_there(corners, corners.row[holes], columns)
     following = _tied(corners, holes, edges)
     row = np.concatenate([corners.row, np.repeat(corners.row[holes], 3)])
     column = np.concatenate([corners.column, np.stack([columns, corners.column[holes], columns], axis=1).ravel()])
-    return [_without_repeats(polygon(row[one], column[one])) for one in cycles_of(following)]
+    return [_without_repeats(polygon(row[cycle], column[cycle])) for cycle in cycles_of(following)]
 
 
 def _first_corners_of_holes(corners: Corners) -> np.ndarray:
     """The uppermost corner of each hole, and of several the leftmost: only there holes have the mask on the left."""
     cycles = cycles_of(corners.following)
     lattice = corners.row * (int(corners.column.max(initial=0)) + 1) + corners.column
-    first = np.array([one[int(np.argmin(lattice[one]))] for one in cycles], np.intp)
+    first = np.array([cycle[int(np.argmin(lattice[cycle]))] for cycle in cycles], np.intp)
     return first[corners.arriving[first] == WEST]
 
 
@@ -64,10 +64,10 @@ def _tied(corners: Corners, holes: np.ndarray, edges: np.ndarray) -> np.ndarray:
         next_of[preceding[hole]] = new + 1
         next_of[new], next_of[new + 1] = hole, new + 2
     last_on: dict[int, int] = {}
-    for one in np.argsort(-corners.row[holes], kind="stable").tolist():  # as they come when an edge runs north
-        edge, new = int(edges[one]), count + 3 * one
-        before = last_on.get(edge, edge)
-        next_of[before], next_of[new + 2] = new, next_of[before]
+    for hole_number in np.argsort(-corners.row[holes], kind="stable").tolist():  # as they come when an edge runs north
+        edge, new = int(edges[hole_number]), count + 3 * hole_number
+        preceding_end = last_on.get(edge, edge)
+        next_of[preceding_end], next_of[new + 2] = new, next_of[preceding_end]
         last_on[edge] = new + 2
     return np.array(next_of, np.intp)
 

@@ -21,11 +21,11 @@ OUTLINE = {"keyhole": keyholed_outlines, "nested": outlines}
 NOT_DRAWN = ("background", "ignore")
 VOLUME_CHANGE = 0.05
 """Resampling to the CT that changes a volume by more than this share is told."""
-ROUNDING = 0.25
+OUTSIDE_SHARE = 0.25
 """A label's voxels may have their centres outside the CT by this share of their size; a missing slice is more."""
-TARGET = re.compile(r"I?(GTV|CTV|PTV)", re.IGNORECASE)
-INTERNAL_TARGET = re.compile(r"ITV", re.IGNORECASE)
-BODY = ("external", "body")
+TARGET_NAME = re.compile(r"I?(GTV|CTV|PTV)", re.IGNORECASE)
+INTERNAL_TARGET_NAME = re.compile(r"ITV", re.IGNORECASE)
+BODY_NAMES = ("external", "body")
 TARGET_HUES_DEG = (0, 30, 330, 55, 305, 15)
 ORGAN_HUES_DEG = (80, 290)
 GOLDEN_SHARE = 0.618
@@ -94,7 +94,7 @@ def _remarks(name: str, before_cc: float, after_cc: float) -> list[str]:
 
 
 def require_known_values(labels: np.ndarray, values: Mapping[str, Sequence[int]]) -> None:
-    """Raises DoseloError if a label map holds values that no label of the dataset has: another numbering."""
+    """Raises DoseloError if a label map (Z, Y, X) holds values that no label of the dataset has: another numbering."""
     known = {0, *(value for several in values.values() for value in several)}
     if unknown := sorted({*np.unique(labels).tolist()} - known):
         raise DoseloError(
@@ -126,7 +126,7 @@ def _require_inside(mask: np.ndarray, grid: Grid, ct: Grid) -> None:
     reached = ct.to_index(grid.corners_mm(box, beyond=0.0))
     beyond = np.maximum(-0.5 - reached, reached - (np.array(ct.size) - 0.5)).max(axis=0)
     worst_mm = float((beyond * ct.spacing).max())
-    if worst_mm > ROUNDING * min(grid.spacing):
+    if worst_mm > OUTSIDE_SHARE * min(grid.spacing):
         raise DoseloError(
             f"the label map reaches {worst_mm:.1f} mm beyond the CT: do both belong to one patient, is the CT whole, "
             "and has nothing moved the label map in space since the conversion?"
@@ -139,18 +139,18 @@ def interpreted_type(name: str, targets: Collection[str] = ()) -> str:
     PTV..., CTV..., GTV... also with a leading I (internal), are what they say; ITV... is a CTV, for DICOM has no ITV.
     Other names in `targets`, those with a prescribed dose, are PTVs. External is EXTERNAL, and the rest are ORGANs.
     """
-    if found := TARGET.match(name):
-        return found[1].upper()
-    if INTERNAL_TARGET.match(name):
+    if target := TARGET_NAME.match(name):
+        return target[1].upper()
+    if INTERNAL_TARGET_NAME.match(name):
         return "CTV"
     if name in targets:
         return "PTV"
-    return "EXTERNAL" if name.lower() in BODY else "ORGAN"
+    return "EXTERNAL" if name.lower() in BODY_NAMES else "ORGAN"
 
 
 def colours(types: Sequence[str]) -> list[tuple[int, int, int]]:
     """A colour (red, green, blue; 0 to 255) for each structure, by its type: targets warm, others green to blue."""
-    found, targets, others = [], 0, 0
+    rgb, targets, others = [], 0, 0
     for kind in types:
         if kind in ("GTV", "CTV", "PTV"):
             hue_deg, targets = float(TARGET_HUES_DEG[targets % len(TARGET_HUES_DEG)]), targets + 1
@@ -158,5 +158,5 @@ def colours(types: Sequence[str]) -> list[tuple[int, int, int]]:
             low, high = ORGAN_HUES_DEG
             hue_deg, others = low + (high - low) * (others * GOLDEN_SHARE % 1), others + 1
         red, green, blue = colorsys.hsv_to_rgb(hue_deg / 360, 1.0, 1.0)
-        found.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return found
+        rgb.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return rgb

@@ -56,7 +56,7 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
     gives an empty list.
     """
     corners = corners_of(mask)
-    return [polygon(corners.row[one], corners.column[one]) for one in cycles_of(corners.following)]
+    return [polygon(corners.row[cycle], corners.column[cycle]) for cycle in cycles_of(corners.following)]
 
 
 def polygon(row: np.ndarray, column: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ def corners_of(mask: np.ndarray) -> Corners:
 
 
 def along_lines(row: np.ndarray, column: np.ndarray, chosen: np.ndarray, direction: int) -> np.ndarray:
-    """Numbers of the chosen corners, line by line.
+    """Numbers (M,) of the M chosen corners, line by line; row, column, chosen (boolean): (N,).
 
     Edges of one direction never overlap: the n-th corner that one leaves is followed by the n-th where one arrives.
     """
@@ -91,7 +91,10 @@ def along_lines(row: np.ndarray, column: np.ndarray, chosen: np.ndarray, directi
 
 
 def cycles_of(following: np.ndarray) -> list[list[int]]:
-    """Numbers of the corners of each outline, in the order they are passed."""
+    """Numbers of the corners of each outline, in the order they are passed.
+
+    following: (N,), for each corner the number of the next one. Without corners there are no outlines.
+    """
     next_of = following.tolist()
     visited = bytearray(len(next_of))
     cycles = []

@@ -29,8 +29,8 @@ COPIED_IF_VALID = (
 STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
 """Detached Study Management, retired, and still what planning systems write and read here."""
 NAME_LENGTH, LABEL_LENGTH = 64, 16
-DECIMALS = 4
-FARTHEST_MM = 1e6
+COORDINATE_DECIMALS = 4
+FARTHEST_WRITTEN_MM = 1e6
 """So that a coordinate with its sign has at most 13 of the 16 characters of a decimal string."""
 
 
@@ -60,7 +60,7 @@ def structure_set(rois: Sequence[NewRoi], stack: CtStack, label: str) -> Dataset
     for roi in rois:
         require_text("label name", roi.name, NAME_LENGTH)
     now = datetime.now()
-    images = [_image_reference(one) for one in stack.slices]
+    images = [_image_reference(ct_slice) for ct_slice in stack.slices]
     item = _from_ct(stack, ascii_only=all(text.isascii() for text in [label, *(roi.name for roi in rois)]))
     put(
         item,
@@ -106,15 +106,15 @@ def _from_ct(stack: CtStack, *, ascii_only: bool) -> Dataset:
     return item
 
 
-def _identity(one: Slice, keyword: str) -> Any:
+def _identity(ct_slice: Slice, keyword: str) -> Any:
     """A tag of the CT that must not be changed on the way: UIDs must be there, and whatever is there must be valid."""
-    value = (required if keyword.endswith("UID") else optional)(one.dataset, keyword, one.file)
+    value = (required if keyword.endswith("UID") else optional)(ct_slice.dataset, keyword, ct_slice.file)
     try:
         new(**{keyword: value})
     except (ValueError, TypeError):
         raise DoseloError(
-            f"{one.file}: the tag {keyword} breaks the DICOM standard, so planning systems could not match contours "
-            "and CT; export the CT again"
+            f"{ct_slice.file}: the tag {keyword} breaks the DICOM standard, so planning systems could not match "
+            "contours and CT; export the CT again"
         ) from None
     return value
 
@@ -132,10 +132,10 @@ def _frame_reference(item: Dataset, images: Sequence[Dataset], stack: CtStack) -
     return new(FrameOfReferenceUID=item.FrameOfReferenceUID, RTReferencedStudySequence=[study])
 
 
-def _image_reference(one: Slice) -> Dataset:
+def _image_reference(ct_slice: Slice) -> Dataset:
     return new(
-        ReferencedSOPClassUID=_identity(one, "SOPClassUID"),
-        ReferencedSOPInstanceUID=_identity(one, "SOPInstanceUID"),
+        ReferencedSOPClassUID=_identity(ct_slice, "SOPClassUID"),
+        ReferencedSOPInstanceUID=_identity(ct_slice, "SOPInstanceUID"),
     )
 
 
@@ -173,10 +173,10 @@ def decimals(points: np.ndarray) -> str:
     ------
     DoseloError: a coordinate is beyond a kilometre.
     """
-    values = np.round(points, DECIMALS).ravel() + 0.0  # no minus zero
-    if not np.abs(values).max(initial=0) < FARTHEST_MM:
+    values = np.round(points, COORDINATE_DECIMALS).ravel() + 0.0  # no minus zero
+    if not np.abs(values).max(initial=0) < FARTHEST_WRITTEN_MM:
         raise DoseloError("the CT lies a kilometre off its origin; check ImagePositionPatient of its slices")
-    text = "\\".join([f"%.{DECIMALS}f"] * values.size)
+    text = "\\".join([f"%.{COORDINATE_DECIMALS}f"] * values.size)
     return text % tuple(values.tolist())
 
 

@@ -35,11 +35,11 @@ def find_cts(folder: Path, *, processes: int = 1) -> list[PlanningCt]:
     ------
     DoseloError: there is none.
     """
-    found = scan(folder, processes=processes)
-    patients, _ = patients_of(found)
+    scanned = scan(folder, processes=processes)
+    patients, _ = patients_of(scanned)
     cts = [PlanningCt(patient.key, ct, patient.unreadable) for patient in patients for ct in patient.images("CT")]
     if not cts:
-        damaged = f", and {len(found.unreadable)} damaged DICOM files" if found.unreadable else ""
+        damaged = f", and {len(scanned.unreadable)} damaged DICOM files" if scanned.unreadable else ""
         raise DoseloError(f"{folder}: no CT series found{damaged}; --ct names the folder of the planning CTs")
     return cts
 

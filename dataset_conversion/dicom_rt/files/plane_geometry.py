@@ -16,7 +16,7 @@ from .objects import integer, numbers
 
 ORTHONORMAL = 1e-3
 """By how much length and angle of the direction cosines may be rounded."""
-UNEVEN = 0.05
+UNEVEN_STEP = 0.05
 """How far a plane may lie from its place in an even stack, as a share of the spacing..."""
 ROUNDING_MM = 0.1
 """...or as a length, if that is more: some scanners write positions with one decimal."""
@@ -94,7 +94,7 @@ def out_of_step(positions_mm: np.ndarray) -> int | None:
     positions_mm: (N,) along the normal, ascending, N >= 2.
     """
     even = np.linspace(positions_mm[0], positions_mm[-1], len(positions_mm))
-    if np.abs(positions_mm - even).max() <= max(ROUNDING_MM, UNEVEN * (even[1] - even[0])):
+    if np.abs(positions_mm - even).max() <= max(ROUNDING_MM, UNEVEN_STEP * (even[1] - even[0])):
         return None
     steps_mm = np.diff(positions_mm)
     return int(np.argmax(np.abs(steps_mm - np.median(steps_mm)))) + 1

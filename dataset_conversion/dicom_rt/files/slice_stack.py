@@ -19,8 +19,8 @@ from .plane_geometry import ROUNDING_MM, Plane, out_of_step, read_plane
 SAME = 1e-3
 """Within this, direction cosines and pixel spacings (mm) are the same."""
 SAME_POSITION_MM = 0.01
-TILT_DEG = 0.1
-SHEAR = np.deg2rad(TILT_DEG)
+GANTRY_TILT_DEG = 0.1
+SHEAR = np.deg2rad(GANTRY_TILT_DEG)
 WHOLE = 0.1
 """How far a gap may be from a whole number of spacings, as a share of the gap."""
 UNTILT = "scan without tilt, or export the volume resampled"
@@ -95,7 +95,7 @@ def _refuse_tilt(ordered: Sequence[Slice]) -> None:
         tag = "GantryDetectorTilt"
         if optional(item.dataset, tag, item.file) is not None:
             tilt_deg = float(numbers(item.dataset, tag, item.file, 1)[0])
-            if abs(tilt_deg) > TILT_DEG:
+            if abs(tilt_deg) > GANTRY_TILT_DEG:
                 raise DoseloError(f"{item.where}: gantry tilt must be 0, found {tilt_deg:g} degrees; {UNTILT}")
     first = ordered[0].plane
     moved = np.array([s.plane.origin_mm for s in ordered]) - first.origin_mm
@@ -116,11 +116,11 @@ def _refuse_gaps(ordered: Sequence[Slice], positions_mm: np.ndarray) -> None:
     gaps = np.flatnonzero((spacings > 1) & (np.abs(steps_mm / spacing_mm - spacings) <= WHOLE * spacings))
     if not len(gaps):
         return
-    before, after = ordered[gaps[0]], ordered[gaps[0] + 1]
-    x, y, z = before.plane.origin_mm + spacing_mm * before.plane.normal
+    lower, upper = ordered[gaps[0]], ordered[gaps[0] + 1]
+    x, y, z = lower.plane.origin_mm + spacing_mm * lower.plane.normal
     raise DoseloError(
         f"{int((spacings[gaps] - 1).sum())} of the slices are missing, the first at (x, y, z) = ({x:g}, {y:g}, {z:g}) "
-        f"mm between {before.file} and {after.file}; export the whole series"
+        f"mm between {lower.file} and {upper.file}; export the whole series"
     )
 
 

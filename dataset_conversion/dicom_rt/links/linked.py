@@ -14,7 +14,7 @@ import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
 
-from .registration_object import AGREEMENT_MM, Registration, distance_mm, read_registration
+from .registration_object import AGREEMENT_MM, Registration, largest_shift_mm, read_registration
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,6 @@ class _Chain:
         return product
 
 
-def registration_between(files: Sequence[Path], moving_frame: str, fixed_frame: str) -> sitk.Transform | None:
-    """The transform of `link_between` alone."""
-    link = link_between(files, moving_frame, fixed_frame)
-    return link.transform if link else None
-
-
 def link_between(files: Sequence[Path], moving_frame: str, fixed_frame: str) -> Link | None:
     """How registration objects map the fixed frame of reference to the moving one.
 
@@ -102,9 +96,9 @@ def _chains(registrations: Sequence[Registration], start: str, goal: str) -> lis
             for chain, frame in ends
             for step in _steps_from(frame, registrations, seen)
         ]
-        found = [chain for chain, frame in ends if frame == goal]
-        if found:
-            return found
+        complete = [chain for chain, frame in ends if frame == goal]
+        if complete:
+            return complete
         seen |= {frame for _, frame in ends}
     return []
 
@@ -118,7 +112,7 @@ def _steps_from(frame: str, registrations: Sequence[Registration], seen: set[str
 def _link(chains: Sequence[_Chain]) -> Link:
     chosen = max(chains, key=lambda chain: chain.made)
     matrices = [chain.matrix for chain in chains]
-    apart_mm = max((distance_mm(a, b) for a, b in combinations(matrices, 2)), default=0.0)
+    apart_mm = max((largest_shift_mm(a, b) for a, b in combinations(matrices, 2)), default=0.0)
     notes: tuple[str, ...] = ()
     if apart_mm > AGREEMENT_MM:
         _require_a_newest(chains, chosen, apart_mm)

@@ -100,7 +100,7 @@ class Registration:
                 "rigid one, or leave this file out to have the images registered"
             )
         matrices = [matrix_of(item, self.path) for item in self.items[frame]] or [np.eye(4)]
-        if any(distance_mm(matrices[0], other) > AGREEMENT_MM for other in matrices[1:]):
+        if any(largest_shift_mm(matrices[0], other) > AGREEMENT_MM for other in matrices[1:]):
             raise DoseloError(
                 f"{self.path}: must hold one matrix for each frame of reference, found different ones for the same; "
                 "it registers single images, which is not supported: leave it out to have the images registered"
@@ -119,7 +119,7 @@ def read_registration(path: Path) -> Registration:
         items.setdefault(str(frame), []).append(item)
     # the object's own frame is the common one; as a rule it has an item too
     items.setdefault(str(optional(dataset, "FrameOfReferenceUID", path)), [])
-    patients = {frame: found for frame, found in items.items() if frame != str(None) and not _is_atlas(frame)}
+    patients = {frame: of_frame for frame, of_frame in items.items() if frame != str(None) and not _is_atlas(frame)}
     return Registration(path, patients, made, deformable)
 
 
@@ -128,8 +128,8 @@ def _is_atlas(frame: str) -> bool:
     return frame.startswith(DICOM_ROOT)
 
 
-def distance_mm(one: np.ndarray, other: np.ndarray) -> float:
-    """How far the images of a point near the origin can lie apart."""
+def largest_shift_mm(matrix: np.ndarray, other: np.ndarray) -> float:
+    """How far apart two matrices (4, 4) can put a point of a head around the origin, in mm; 0 if they are equal."""
     corners = np.array(np.meshgrid(*[(-HEAD_MM, HEAD_MM)] * 3)).reshape(3, -1)
-    difference = (one - other) @ np.vstack([corners, np.ones(corners.shape[1])])
+    difference = (matrix - other) @ np.vstack([corners, np.ones(corners.shape[1])])
     return float(np.linalg.norm(difference[:3], axis=0).max())

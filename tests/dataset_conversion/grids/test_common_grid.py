@@ -10,9 +10,9 @@ from dicom_files import Geometry
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import AIR_HU, UPRIGHT, Grid
 from nnunet_doselo.dataset.images import as_image, grid_of
+from nnunet_doselo.dataset_conversion.cases.checks import swapped_sides
 from nnunet_doselo.dataset_conversion.grids.common_grid import GridSettings, common_grid, onto
 from nnunet_doselo.dataset_conversion.grids.mask_resampling import keep_volume, part_of, resample_mask
-from nnunet_doselo.dataset_conversion.grids.sides import swapped_sides
 
 OWN = GridSettings(spacing_mm=None)
 # 30 degrees around x, and 2 degrees: less than "axial slices" are allowed to be tilted

@@ -14,7 +14,7 @@ from nnunet_doselo.dataset.case_names import patient_of, variant_name
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset_conversion.phantom.cohort import CohortSettings, make_cohort
-from nnunet_doselo.dataset_conversion.phantom.organs import OARS
+from nnunet_doselo.dataset_conversion.phantom.organs import PHANTOM_OARS
 from nnunet_doselo.dataset_conversion.verify import verify
 from nnunet_doselo.planning.interface import Beams, Plan
 
@@ -68,7 +68,7 @@ def test_a_cohort_is_an_extended_dataset_without_findings(folder: Path, planner:
     assert list(dataset.dataset_json["channel_names"].values()) == ["T1c", "T1", "T2", "FLAIR"]
     assert dataset.dataset_json["labels"] == {"background": 0, "GTV": 1}
     assert dataset.guidance.target_gy == {"GTV": 60.0}
-    assert dataset.guidance.oars == OARS
+    assert dataset.guidance.oars == PHANTOM_OARS
     assert array(folder, "images", "GBM_5_000_0003").dtype == np.float32
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nnunet_doselo.dataset_conversion.phantom.anatomy import Anatomy, draw_anatomy
+from nnunet_doselo.dataset_conversion.phantom.anatomy import PhantomAnatomy, draw_anatomy
 from nnunet_doselo.dataset_conversion.phantom.images import PROTOCOL, SEQUENCES, Sequence, ct_image, mr_images
 from nnunet_doselo.dataset_conversion.phantom.lesion import Resection, paint_lesion, signed_distance
 from nnunet_doselo.dataset_conversion.phantom.random_fields import generator
@@ -18,7 +18,7 @@ def signals(sequence: str) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def operated() -> tuple[Anatomy, dict[str, np.ndarray]]:
+def operated() -> tuple[PhantomAnatomy, dict[str, np.ndarray]]:
     """A patient with tumour at 3 mm, and its images by name."""
     anatomy = draw_anatomy(generator(1, 7, "anatomy"), 3.0)
     rng = generator(1, 7, "tumour")
@@ -29,7 +29,7 @@ def operated() -> tuple[Anatomy, dict[str, np.ndarray]]:
     return anatomy, {**images, "CT": ct_image(anatomy.composition, anatomy.axes, rng)}
 
 
-def mean(operated: tuple[Anatomy, dict[str, np.ndarray]], image: str, tissue: str, share: float = 0.9) -> float:
+def mean(operated: tuple[PhantomAnatomy, dict[str, np.ndarray]], image: str, tissue: str, share: float = 0.9) -> float:
     """Over the voxels that are nearly all of that tissue, of which there are some."""
     anatomy, images = operated
     pure = anatomy.composition.share(tissue) >= share
@@ -66,7 +66,7 @@ def test_tissues_are_ordered_as_in_the_clinic() -> None:
     assert t1c["blood"] == t1["blood"], "blood is bright already before contrast agent"
 
 
-def test_the_images_show_that_order(operated: tuple[Anatomy, dict[str, np.ndarray]]) -> None:
+def test_the_images_show_that_order(operated: tuple[PhantomAnatomy, dict[str, np.ndarray]]) -> None:
     assert mean(operated, "T1", "white") > mean(operated, "T1", "grey") > mean(operated, "T1", "csf")
     assert mean(operated, "T2", "csf") > 2 * mean(operated, "T2", "white")
     assert mean(operated, "FLAIR", "oedema", 0.8) > 1.3 * mean(operated, "FLAIR", "white")
@@ -76,7 +76,7 @@ def test_the_images_show_that_order(operated: tuple[Anatomy, dict[str, np.ndarra
     assert mean(operated, "T2", "cavity") > 2 * mean(operated, "T2", "white")
 
 
-def test_ct_numbers_are_those_of_the_tissues(operated: tuple[Anatomy, dict[str, np.ndarray]]) -> None:
+def test_ct_numbers_are_those_of_the_tissues(operated: tuple[PhantomAnatomy, dict[str, np.ndarray]]) -> None:
     expected = {"air": (-1001, -990), "fat": (-105, -85), "csf": (2, 15), "white": (24, 36), "grey": (32, 44)}
     for tissue, (low, high) in {**expected, "muscle": (48, 62), "bone": (850, 1450)}.items():
         assert low < mean(operated, "CT", tissue, 0.95) < high, tissue
@@ -86,7 +86,7 @@ def test_ct_numbers_are_those_of_the_tissues(operated: tuple[Anatomy, dict[str, 
 
 
 def test_a_signal_without_noise_varies_slowly_and_noise_is_never_negative(
-    operated: tuple[Anatomy, dict[str, np.ndarray]],
+    operated: tuple[PhantomAnatomy, dict[str, np.ndarray]],
 ) -> None:
     anatomy, images = operated
     white = anatomy.composition.share("white") > 0.97
@@ -96,13 +96,13 @@ def test_a_signal_without_noise_varies_slowly_and_noise_is_never_negative(
         assert 0.01 < images[name][white].std() / images[name][white].mean() < 0.3
 
 
-def test_the_craniotomy_cuts_through_the_skull(operated: tuple[Anatomy, dict[str, np.ndarray]]) -> None:
+def test_the_craniotomy_cuts_through_the_skull(operated: tuple[PhantomAnatomy, dict[str, np.ndarray]]) -> None:
     anatomy, _ = operated
     in_skull = (anatomy.outside_mm > 3) & (anatomy.outside_mm < 6) & (anatomy.points[2] > 20)
     assert 0.01 < (anatomy.composition.share("muscle")[in_skull] > 0.5).mean() < 0.3
 
 
-def test_shares_add_up_to_one(operated: tuple[Anatomy, dict[str, np.ndarray]]) -> None:
+def test_shares_add_up_to_one(operated: tuple[PhantomAnatomy, dict[str, np.ndarray]]) -> None:
     total = operated[0].composition.mixed(dict.fromkeys(TISSUES, 1.0))
     assert np.allclose(total, 1, atol=1e-4)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from nnunet_doselo.dataset.geometry import body_mask
-from nnunet_doselo.dataset_conversion.phantom.organs import NAMES, OARS
+from nnunet_doselo.dataset_conversion.phantom.organs import NAMES, PHANTOM_OARS
 from nnunet_doselo.dataset_conversion.phantom.patient import SyntheticPatient, make_patient
 from nnunet_doselo.dataset_conversion.phantom.random_fields import generator, smooth_field
 from nnunet_doselo.dataset_conversion.phantom.template import load_template
@@ -27,7 +27,7 @@ def centre_mm(patient: SyntheticPatient, mask: np.ndarray) -> np.ndarray:
 
 
 def organ(patient: SyntheticPatient, name: str) -> np.ndarray:
-    return patient.oars == OARS[name]
+    return patient.oars == PHANTOM_OARS[name]
 
 
 def test_a_patient_is_the_same_to_the_last_bit_whenever_it_is_made(synthetic_patients: Patients) -> None:
@@ -96,7 +96,7 @@ def test_distractors_lie_apart_from_the_target(synthetic_patients: Patients) -> 
 def test_all_thirteen_organs_are_there_even_in_voxels_of_6_mm(synthetic_patients: Patients) -> None:
     assert len(NAMES) == 13
     for patient in synthetic_patients:
-        assert set(np.unique(patient.oars)) == {0, *OARS.values()}
+        assert set(np.unique(patient.oars)) == {0, *PHANTOM_OARS.values()}
 
 
 def test_organs_have_their_size_and_place() -> None:

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset_conversion.phantom.patient import SyntheticPatient, make_patient
-from nnunet_doselo.dataset_conversion.registration.rigid import check, doubts, register_rigid
+from nnunet_doselo.dataset_conversion.registration.rigid import doubts, register_rigid, require_plausible
 
 GOOD = {
     "mutual_information": 0.8,
@@ -170,11 +170,11 @@ def test_what_cannot_be_registered_is_refused(head: Head, voxels: np.ndarray, me
 )
 def test_what_cannot_be_right_is_an_error(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(DoseloError, match=message):
-        check(GOOD | wrong)
+        require_plausible(GOOD | wrong)
 
 
 def test_a_start_that_was_right_is_no_error() -> None:
-    check(GOOD | {"mutual_information": 0.295})
+    require_plausible(GOOD | {"mutual_information": 0.295})
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from nnunet_doselo.dataset_conversion.cases.ids import CaseIds
 from nnunet_doselo.dataset_conversion.cases.run import Outcome
 from nnunet_doselo.dataset_conversion.dicom_rt.contours.rasterise import rasterise
 from nnunet_doselo.dataset_conversion.dicom_rt.contours.rtstruct import read_structure_set
-from nnunet_doselo.dataset_conversion.dicom_rt.dose.dose_matching import read_exported
 from nnunet_doselo.dataset_conversion.dicom_rt.export import export as export_module
 from nnunet_doselo.dataset_conversion.dicom_rt.export.export import Style, export_rtstructs
+from nnunet_doselo.dataset_conversion.dicom_rt.export.exported_table import read_exported
 
 SHAPE = (6, 10, 11)
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

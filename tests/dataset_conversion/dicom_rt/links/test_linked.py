@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset_conversion.dicom_rt.links.linked import link_between, registration_between
+from nnunet_doselo.dataset_conversion.dicom_rt.links.linked import link_between
 
 CT, MR, PET = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 QUARTER_TURN = np.array([[0, -1, 0, 10], [1, 0, 0, 20], [0, 0, 1, 30], [0, 0, 0, 1]], float)
@@ -56,6 +56,11 @@ def item(frame: str, matrices: list[np.ndarray], kind: str) -> Dataset:
     return outer
 
 
+def transform_between(files: list[Path], moving_frame: str, fixed_frame: str) -> sitk.Transform | None:
+    link = link_between(files, moving_frame, fixed_frame)
+    return link.transform if link else None
+
+
 def maps(transform: sitk.Transform | None, point: tuple[float, float, float]) -> tuple[float, ...]:
     assert transform is not None
     return tuple(round(value, 6) for value in transform.TransformPoint(point))
@@ -64,34 +69,34 @@ def maps(transform: sitk.Transform | None, point: tuple[float, float, float]) ->
 def test_points_of_the_fixed_frame_go_to_the_moving_one(tmp_path: Path) -> None:
     dicom_files.write_registration(tmp_path / "a.dcm", PATIENT, MR, QUARTER_TURN)
     files = [tmp_path / "a.dcm"]
-    assert maps(registration_between(files, MR, CT), (8, 21, 33)) == (1, 2, 3)
-    assert maps(registration_between(files, CT, MR), (1, 2, 3)) == (8, 21, 33)
+    assert maps(transform_between(files, MR, CT), (8, 21, 33)) == (1, 2, 3)
+    assert maps(transform_between(files, CT, MR), (1, 2, 3)) == (8, 21, 33)
 
 
 def test_resampling_with_it_puts_the_bright_voxel_where_the_object_says(tmp_path: Path) -> None:
     dicom_files.write_registration(tmp_path / "a.dcm", PATIENT, MR, shift(2, 1, 0))
     mr = sitk.GetImageFromArray(np.zeros((3, 4, 5), np.float32))
     mr[1, 1, 1] = 7.0
-    on_ct = sitk.Resample(mr, mr, registration_between([tmp_path / "a.dcm"], MR, CT))
+    on_ct = sitk.Resample(mr, mr, transform_between([tmp_path / "a.dcm"], MR, CT))
     assert np.argwhere(sitk.GetArrayFromImage(on_ct)).tolist() == [[1, 2, 3]]
 
 
 def test_both_frames_may_have_a_matrix(tmp_path: Path) -> None:
     """Into a third, common one: the CT by (100, 0, 0), the MR by a quarter turn; (1, 2, 3) to (8, 21, 33) to CT."""
     file = write(tmp_path / "a.dcm", [(CT, [shift(100, 0, 0)]), (MR, [QUARTER_TURN])], frame=PET)
-    assert maps(registration_between([file], MR, CT), (-92, 21, 33)) == (1, 2, 3)
-    assert maps(registration_between([file], PET, CT), (0, 0, 0)) == (100, 0, 0), "the common frame has no item"
+    assert maps(transform_between([file], MR, CT), (-92, 21, 33)) == (1, 2, 3)
+    assert maps(transform_between([file], PET, CT), (0, 0, 0)) == (100, 0, 0), "the common frame has no item"
 
 
 def test_an_object_may_leave_out_its_own_frame(tmp_path: Path) -> None:
     file = write(tmp_path / "a.dcm", [(MR, [QUARTER_TURN])])
-    assert maps(registration_between([file], MR, CT), (8, 21, 33)) == (1, 2, 3)
+    assert maps(transform_between([file], MR, CT), (8, 21, 33)) == (1, 2, 3)
 
 
 def test_of_several_matrices_the_first_is_applied_first(tmp_path: Path) -> None:
     """(1, 2, 3) shifted to (6, 2, 3), then turned to (-2 + 10, 6 + 20, 3 + 30)."""
     file = write(tmp_path / "a.dcm", [(MR, [shift(5, 0, 0), QUARTER_TURN])])
-    assert maps(registration_between([file], CT, MR), (1, 2, 3)) == (8, 26, 33)
+    assert maps(transform_between([file], CT, MR), (1, 2, 3)) == (8, 26, 33)
 
 
 def test_chains_run_through_other_frames(tmp_path: Path) -> None:
@@ -108,7 +113,7 @@ def test_a_direct_link_is_preferred_to_a_chain(tmp_path: Path) -> None:
     chain = write(tmp_path / "a.dcm", [(MR, [shift(1, 0, 0)]), (PET, [np.eye(4)])], frame=PET)
     chain_end = write(tmp_path / "b.dcm", [(PET, [shift(1, 0, 0)]), (CT, [np.eye(4)])])
     direct = write(tmp_path / "c.dcm", [(MR, [shift(7, 0, 0)]), (CT, [np.eye(4)])])
-    assert maps(registration_between([chain, chain_end, direct], MR, CT), (7, 0, 0)) == (0, 0, 0)
+    assert maps(transform_between([chain, chain_end, direct], MR, CT), (7, 0, 0)) == (0, 0, 0)
 
 
 def test_an_atlas_links_nothing(tmp_path: Path) -> None:
@@ -119,9 +124,9 @@ def test_an_atlas_links_nothing(tmp_path: Path) -> None:
 
 def test_no_link_and_one_frame_are_none(tmp_path: Path) -> None:
     file = write(tmp_path / "a.dcm", [(PET, [QUARTER_TURN])])
-    assert registration_between([], MR, CT) is None
-    assert registration_between([file], MR, CT) is None
-    assert registration_between([file], CT, CT) is None
+    assert transform_between([], MR, CT) is None
+    assert transform_between([file], MR, CT) is None
+    assert transform_between([file], CT, CT) is None
 
 
 def test_of_registrations_that_disagree_the_newest_is_taken_and_named(tmp_path: Path) -> None:
@@ -160,7 +165,7 @@ def test_scaled_and_sheared_matrices_and_rounded_ones(
     tmp_path: Path, kind: str, matrix: np.ndarray, point: tuple[float, float, float]
 ) -> None:
     file = write(tmp_path / "a.dcm", [(MR, [matrix])], kind)
-    assert maps(registration_between([file], CT, MR), (1, 2, 3)) == point
+    assert maps(transform_between([file], CT, MR), (1, 2, 3)) == point
 
 
 @pytest.mark.parametrize(
@@ -181,13 +186,13 @@ def test_matrices_that_cannot_be_applied_are_refused(
 ) -> None:
     file = write(tmp_path / "a.dcm", [(MR, [matrix])], kind)
     with pytest.raises(DoseloError, match=rf"a\.dcm.*{message}"):
-        registration_between([file], MR, CT)
+        transform_between([file], MR, CT)
 
 
 def test_a_frame_with_two_different_matrices_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "a.dcm", [(MR, [shift(1, 0, 0)]), (MR, [shift(9, 0, 0)])])
     with pytest.raises(DoseloError, match="must hold one matrix for each frame of reference"):
-        registration_between([file], MR, CT)
+        transform_between([file], MR, CT)
 
 
 def test_a_deformable_registration_is_refused_where_it_is_the_only_link(tmp_path: Path) -> None:
@@ -199,10 +204,10 @@ def test_a_deformable_registration_is_refused_where_it_is_the_only_link(tmp_path
     registration.DeformableRegistrationSequence = DicomSequence([source])
     dicom_files.save(registration, deformable)
     with pytest.raises(DoseloError, match=r"deformable\.dcm: is a deformable registration"):
-        registration_between([deformable], MR, CT)
-    assert registration_between([deformable], PET, CT) is None
+        transform_between([deformable], MR, CT)
+    assert transform_between([deformable], PET, CT) is None
     rigid = write(tmp_path / "rigid.dcm", [(MR, [shift(1, 0, 0)])])
-    assert maps(registration_between([deformable, rigid], MR, CT), (1, 0, 0)) == (0, 0, 0)
+    assert maps(transform_between([deformable, rigid], MR, CT), (1, 0, 0)) == (0, 0, 0)
 
 
 def test_other_objects_and_missing_matrices_are_refused_without_naming_the_patient(tmp_path: Path) -> None:
@@ -212,10 +217,10 @@ def test_other_objects_and_missing_matrices_are_refused_without_naming_the_patie
         del step.MatrixRegistrationSequence[0].MatrixSequence
     dicom_files.save(registration, damaged)
     with pytest.raises(DoseloError, match=r"damaged\.dcm: the tag MatrixSequence is missing") as caught:
-        registration_between([damaged], MR, CT)
+        transform_between([damaged], MR, CT)
     assert "SECRET" not in str(caught.value)
     assert MR not in str(caught.value)
     del registration.RegistrationSequence
     dicom_files.save(registration, damaged)
     with pytest.raises(DoseloError, match="the tag RegistrationSequence is missing"):
-        registration_between([damaged], MR, CT)
+        transform_between([damaged], MR, CT)
