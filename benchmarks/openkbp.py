@@ -22,7 +22,6 @@ from openkbp_native import on_native_grid
 from rich.progress import track
 
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.images import read_image
 from nnunet_doselo.dataset.patient import load_patient
 from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.patient_pictures import picture_of
@@ -119,9 +118,9 @@ def score_predictor(stages: Stages, compact: Path) -> dict[str, float]:
     for file in track(sorted((compact / "validation").glob("*.npz")), "Scoring the predictor"):
         case = f"OpenKBP_{int(file.stem[3:]):03d}"
         patient, original = load_patient(dataset, case, "Ts"), reader.load(file)
-        grid, possible = read_image(dataset.path("ct", case, "Ts")), original.possible_dose
+        possible = original.possible_dose
         doses = (predict_patient(predictor, dataset, patient), patient.dose_gy)
-        predicted, planned = (on_native_grid(dose, grid, original.voxel_mm) * possible for dose in doses)
+        predicted, planned = (on_native_grid(dose, patient.grid, original.voxel_mm) * possible for dose in doses)
         scores[case] = dose_score(original.dose_gy, predicted, possible)
         floors.append(dose_score(original.dose_gy, planned, possible))
     median = sorted(scores, key=lambda case: scores[case])[len(scores) // 2]

@@ -68,16 +68,12 @@ def head_ct(path: Path) -> Case:
 
     The positions are those of `head_ct.nii.gz` (`../shared/data/README.md`); another scan needs its own.
     """
-    import SimpleITK as sitk
+    from nnunet_doselo.dataset.geometry import AIR_HU
+    from nnunet_doselo.dataset.images import array_of, grid_of, onto_grid, read_image
 
-    image = sitk.ReadImage(str(path))
-    edge_mm = SPACING_MM[0]
-    origin = [o - s / 2 + edge_mm / 2 for o, s in zip(image.GetOrigin(), image.GetSpacing(), strict=True)]
-    size = [round(n * s / edge_mm) for n, s in zip(image.GetSize(), image.GetSpacing(), strict=True)]
-    fine = sitk.Resample(
-        image, size, sitk.Transform(), sitk.sitkLinear, origin, SPACING_MM, image.GetDirection(), -1024
-    )
-    ct_hu = sitk.GetArrayFromImage(fine).astype(np.float64)
+    image = read_image(path)
+    fine = onto_grid(image, grid_of(image).respaced(SPACING_MM), outside=AIR_HU)
+    ct_hu = array_of(fine).astype(np.float64)
     z, y, x = CT_TARGET_MM
     lobes = (((z, y, x), (15, 17, 13)), ((z + 6, y - 8, x + 3), (11, 9, 9)), ((z - 4, y + 9, x - 6), (9, 9, 10)))
     target = np.any([ellipsoid(ct_hu.shape, at, half) for at, half in lobes], axis=0)

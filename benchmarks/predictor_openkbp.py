@@ -24,7 +24,7 @@ from openkbp_native import on_native_grid
 from rich.progress import track
 
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
-from nnunet_doselo.dataset.images import read_image
+from nnunet_doselo.dataset.geometry import voxel_mm3
 from nnunet_doselo.dataset.patient import load_patient
 from nnunet_doselo.dataset.structure_masks import Structure
 from nnunet_doselo.evaluation.dose_metrics import dose_score
@@ -53,11 +53,12 @@ def score(
         start = time.monotonic()
         dose = predict_patient(predictor, dataset, patient)
         seconds.append(time.monotonic() - start)
-        native = on_native_grid(dose, read_image(dataset.path("ct", case, "Ts")), original.voxel_mm)
+        native = on_native_grid(dose, patient.grid, original.voxel_mm)
         native = native * original.possible_dose
         scores[case] = dose_score(original.dose_gy, native, original.possible_dose)
-        voxel_mm3 = float(np.prod(original.voxel_mm))
-        by_structure += structure_doses(case, structures_of(original, reader), original.dose_gy, native, voxel_mm3)
+        by_structure += structure_doses(
+            case, structures_of(original, reader), original.dose_gy, native, voxel_mm3(original.voxel_mm)
+        )
     return scores, by_structure, seconds
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.parallel import map_cases
-from nnunet_doselo.dataset.geometry import UPRIGHT, Grid, body_mask, box_around
+from nnunet_doselo.dataset.geometry import Grid, body_mask, box_around
 from nnunet_doselo.dataset.images import as_image, grid_of
 from nnunet_doselo.dataset.structures import OPENKBP_TO_TG263
 
@@ -177,7 +177,7 @@ def _images(patient: OpenKBPPatient) -> PatientImages:
     ct_hu = _upright(np.clip(patient.ct, 0, LARGEST_STORED_CT) - CT_OFFSET)
     masks = {OPENKBP_TO_TG263.get(name, name): _upright(mask) for name, mask in patient.masks.items()}
     content = np.logical_or.reduce([body_mask(ct_hu), _upright(patient.possible_dose), *masks.values()])
-    published = Grid(tuple(reversed(ct_hu.shape)), (x_mm, y_mm, z_mm), (0.0, 0.0, 0.0), UPRIGHT)
+    published = Grid.upright(ct_hu.shape, (z_mm, y_mm, x_mm))
     box = box_around(content, CONTENT_MARGIN_VOXELS) or published.box
     grid = published.cut(box)
     return PatientImages(

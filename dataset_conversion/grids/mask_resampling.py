@@ -3,7 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 
-from nnunet_doselo.dataset.geometry import Box, Grid, box_around
+from nnunet_doselo.dataset.geometry import Box, Grid, box_around, box_between
 from nnunet_doselo.dataset.images import array_of, as_image, grid_of, onto_grid
 
 TIE = 1e-6
@@ -75,10 +75,9 @@ def resample(image: sitk.Image, grid: Grid, interpolator: int, outside: float) -
 def part_of(grid: Grid, other: Grid) -> Box | None:
     """The voxels of `grid` that `other` can reach, a box; None if the two do not meet."""
     corners = grid.to_index(other.corners_mm())
-    low = np.floor(corners.min(axis=0)).astype(int)
-    high = np.ceil(corners.max(axis=0)).astype(int) + 1
-    box = [slice(max(0, lo), min(int(hi), n)) for lo, hi, n in zip(low.tolist(), high, grid.size, strict=True)]
-    return tuple(reversed(box)) if all(part.start < part.stop for part in box) else None
+    first = np.maximum(np.floor(corners.min(axis=0)), 0)
+    past = np.minimum(np.ceil(corners.max(axis=0)) + 1, grid.size)
+    return box_between(first, past) if (first < past).all() else None
 
 
 def coincide(grid: Grid, other: Grid) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from nnunet_doselo.dataset.geometry import UPRIGHT, Grid
+from nnunet_doselo.dataset.geometry import Grid
 
 from .head import Build, paint_brain, paint_head, skin_distance
 from .organs import organ_distances, organ_masks, paint_organ_tissues
@@ -44,9 +44,7 @@ class PhantomAnatomy:
     @property
     def grid(self) -> Grid:
         z, y, x = self.axes
-        spacing = (self.spacing_mm,) * 3
-        origin = (float(x[0]), float(y[0]), float(z[0]))
-        return Grid((len(x), len(y), len(z)), spacing, origin, UPRIGHT)
+        return Grid.upright((len(z), len(y), len(x)), (self.spacing_mm,) * 3, (float(x[0]), float(y[0]), float(z[0])))
 
 
 def draw_anatomy(rng: Generator, spacing_mm: float) -> PhantomAnatomy:

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from numpy.random import Generator
 from scipy import ndimage
 
-from nnunet_doselo.dataset.geometry import UPRIGHT, Grid
+from nnunet_doselo.dataset.geometry import Grid
 from nnunet_doselo.dataset.images import array_of, as_image, index_xyz
 
 from .anatomy import PhantomAnatomy
@@ -40,7 +40,7 @@ def arrival(speed: np.ndarray, seeds: Sequence[Index] | np.ndarray, spacing_mm: 
 
     speed: (Z, Y, X), relative, 0 where it cannot run. seeds: indices (z, y, x) where it starts, at least one.
     """
-    grid = Grid(speed.shape[::-1], (spacing_mm,) * 3, (0.0,) * 3, UPRIGHT)
+    grid = Grid.upright(speed.shape, (spacing_mm,) * 3)
     front = sitk.FastMarchingImageFilter()
     front.SetTrialPoints([index_xyz(seed) for seed in seeds])
     return array_of(front.Execute(as_image(speed.astype(np.float32), grid)))

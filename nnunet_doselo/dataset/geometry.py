@@ -63,6 +63,16 @@ class Grid:
     origin: tuple[float, ...]
     direction: tuple[float, ...]
 
+    @classmethod
+    def upright(
+        cls, shape: Sequence[int], spacing_mm: Sequence[float], origin: Sequence[float] = (0.0, 0.0, 0.0)
+    ) -> "Grid":
+        """A grid along the patient's axes, of an array's shape (Z, Y, X) and spacing (z, y, x).
+
+        origin: the first voxel's centre in the patient, x, y, z in mm.
+        """
+        return cls(tuple(reversed(shape)), tuple(reversed(spacing_mm)), tuple(origin), UPRIGHT)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """(Z, Y, X) of an array on this grid."""
@@ -168,6 +178,11 @@ def voxel_mm3(spacing_mm: Sequence[float]) -> float:
 def voxel_cc(spacing_mm: Sequence[float]) -> float:
     """Volume of a voxel, cubic centimetres."""
     return voxel_mm3(spacing_mm) * CC_PER_MM3
+
+
+def box_between(first: np.ndarray, past: np.ndarray) -> Box:
+    """The box from one index to another, (3,) each, x, y, z, whole numbers; `past` is one beyond the last voxel."""
+    return tuple(slice(int(start), int(stop)) for start, stop in zip(first[::-1], past[::-1], strict=True))
 
 
 def box_around(mask: np.ndarray, margin: int | Sequence[int] = 0) -> Box | None:

@@ -7,7 +7,16 @@ import pytest
 import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import UPRIGHT, Grid, body_mask, box_around, require_same_shape, voxel_cc, voxel_mm3
+from nnunet_doselo.dataset.geometry import (
+    UPRIGHT,
+    Grid,
+    body_mask,
+    box_around,
+    box_between,
+    require_same_shape,
+    voxel_cc,
+    voxel_mm3,
+)
 from nnunet_doselo.dataset.images import as_image
 
 AXIAL = Grid((4, 3, 2), (1.0, 2.0, 3.0), (0.0, 0.0, 0.0), UPRIGHT)
@@ -148,6 +157,15 @@ def test_volumes_of_voxels(grid: Grid) -> None:
 def test_shape_and_box_are_the_arrays() -> None:
     assert (AXIAL.shape, AXIAL.box) == ((2, 3, 4), (slice(0, 2), slice(0, 3), slice(0, 4)))
     assert np.zeros(AXIAL.shape)[AXIAL.box].shape == AXIAL.shape
+
+
+def test_an_upright_grid_is_told_as_the_array_is() -> None:
+    assert Grid.upright((2, 3, 4), (3.0, 2.0, 1.0)) == AXIAL
+    assert Grid.upright((2, 3, 4), (3.0, 2.0, 1.0), (10.0, 20.0, 30.0)).origin == (10.0, 20.0, 30.0)
+
+
+def test_a_box_between_two_indices() -> None:
+    assert box_between(np.array([-2, 0, -1]), np.array([4, 3, 3])) == (slice(-1, 3), slice(0, 3), slice(-2, 4))
 
 
 def test_axes_are_the_columns_of_the_direction() -> None:

@@ -32,9 +32,8 @@ TINY_NETWORK = NetworkSettings((1, 2, 3), 60.0, first=(4, 8), second=(8, 16))
 
 def grid_for(shape: tuple[int, ...] = SHAPE, spacing_mm: tuple[float, ...] = SPACING_MM) -> Grid:
     """The grid of an array (z, y, x) with axial slices, its centre at the origin."""
-    size, spacing = tuple(reversed(shape)), tuple(reversed(spacing_mm))
-    origin = tuple(-s * (n - 1) / 2 for n, s in zip(size, spacing, strict=True))
-    return Grid(size, spacing, origin, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    z, y, x = (-mm * (n - 1) / 2 for n, mm in zip(shape, spacing_mm, strict=True))
+    return Grid.upright(shape, spacing_mm, (x, y, z))
 
 
 def ellipsoid(centre: tuple[float, ...], radii: tuple[float, ...], shape: tuple[int, ...] = SHAPE) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import GRID_TOLERANCE, Grid
+from nnunet_doselo.dataset.geometry import GRID_TOLERANCE, Grid, box_between
 from nnunet_doselo.dataset.images import array_of, array_view, grid_of, onto_grid
 
 from .dose_file import DoseHeader, read_dose_header, read_dose_image
@@ -79,10 +79,9 @@ def covering_grid(grids: Sequence[Grid]) -> Grid:
     """The grid of smallest voxels, made larger by whole voxels until it holds all others."""
     finest = min(grids, key=lambda grid: grid.voxel_mm3)
     faces = finest.to_index(np.concatenate([grid.corners_mm() for grid in grids]))  # its own: -0.5 to size - 0.5
-    first = np.floor(faces.min(axis=0) + 0.5 + GRID_TOLERANCE).astype(int)
-    last = np.ceil(faces.max(axis=0) - 0.5 - GRID_TOLERANCE).astype(int)
-    spans = zip(first.tolist(), last.tolist(), strict=True)
-    return finest.cut(tuple(reversed([slice(low, high + 1) for low, high in spans])))
+    first = np.floor(faces.min(axis=0) + 0.5 + GRID_TOLERANCE)
+    last = np.ceil(faces.max(axis=0) - 0.5 - GRID_TOLERANCE)
+    return finest.cut(box_between(first, last + 1))
 
 
 def choose_doses(headers: Sequence[DoseHeader]) -> tuple[list[DoseHeader], tuple[str, ...]]:
