@@ -5,6 +5,7 @@ Every rule asks first whether it finds what it is about: one that is about nothi
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from graphlib import TopologicalSorter
 import pytest
 from source_tree import CONVERSION, CORE, FOLDERS, MODULES, ROOT, TRAINING, below, parsed
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 LOOSE = {
     "nnunet_doselo": {"__init__.py", "_search_guard.py", "doctor.py", "py.typed"},
     "dataset_conversion": {"__init__.py", "channels.py", "openkbp.py", "verify.py"},
@@ -115,6 +117,39 @@ def test_every_room_of_the_core_is_in_the_table() -> None:
     assert {path.name for path in (ROOT / "dataset_conversion").iterdir() if (path / "__init__.py").exists()} == {
         *CONVERSION_ROOMS
     }
+
+
+TABLE = {
+    tuple(folder.split("/")): {*re.findall(r"`(\w+)`", may_import)}
+    for folder, may_import in re.findall(r"^\| `([\w/]+)/` \|[^|]*\|([^|]*)\|$", CONTRIBUTING, re.MULTILINE)
+}
+"""Rooms of the table in CONTRIBUTING.md, and the rooms that each names."""
+
+
+def test_the_table_in_contributing_names_every_room_and_no_other() -> None:
+    folders = {
+        (folder, path.name)
+        for folder in FOLDERS
+        for path in (ROOT / folder).iterdir()
+        if (path / "__init__.py").exists()
+    }
+    assert {*TABLE} == folders
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_table_in_contributing_says_what_a_room_may_import(room: str) -> None:
+    assert TABLE[CORE, room] == ROOMS[room]
+
+
+@pytest.mark.parametrize("room", CONVERSION_ROOMS)
+def test_the_table_in_contributing_says_what_a_room_of_conversion_may_import(room: str) -> None:
+    """Beside the core's rooms, which stand in the first of these rows."""
+    assert TABLE["dataset_conversion", room] - OF_CONVERSION == CONVERSION_ROOMS[room]
+
+
+def test_the_table_in_contributing_says_what_conversion_and_training_stand_on() -> None:
+    assert TABLE["dataset_conversion", "names"] == OF_CONVERSION
+    assert TABLE["predictor_training", "data"] == OF_TRAINING
 
 
 @pytest.mark.parametrize("room", ROOMS)
