@@ -30,7 +30,7 @@ from nnunet_doselo.evaluation.goal_files import choose_goals
 from nnunet_doselo.planning.edited_labels import edited_label_maps
 from nnunet_doselo.scoring.case_evaluation import CaseTask, evaluate_case, load_evaluated
 from nnunet_doselo.scoring.case_scores import (
-    Evaluated,
+    EvaluatedCase,
     dose_scores,
     gamma_score,
     goal_rows,
@@ -111,7 +111,7 @@ def profile(dataset: ExtendedDataset, cases: list[str], folder: Path) -> dict[st
         DoseFolder(dataset.folder / f"dose{SPLIT}", dataset.ending), DoseFolder(folder / "doses", dataset.ending)
     )
     goals, gamma = choose_goals(None, dataset.guidance).goals, GammaCriterion()
-    parts: dict[str, Callable[[Evaluated], Any]] = {
+    parts: dict[str, Callable[[EvaluatedCase], Any]] = {
         "body, masks, DVHs": lambda found: (found.in_body_gy, found.dvhs),
         "RMAE, dose and DVH score": lambda found: dose_scores(found, predicted=False),
         "gamma": lambda found: gamma_score(found, gamma),

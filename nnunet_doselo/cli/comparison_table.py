@@ -61,7 +61,9 @@ def _test(comparison: "Comparison", key: str, name: str) -> list[str]:
 
 
 def _with_interval(metric: "Metric", value: float, low: float, high: float, sign: str = "") -> str:
-    shown = [f"{metric.scale * one:{sign}.{metric.digits}f}" for one in (value, low, high) if not math.isnan(one)]
+    shown = [
+        f"{metric.scale * number:{sign}.{metric.digits}f}" for number in (value, low, high) if not math.isnan(number)
+    ]
     if len(shown) < 3:
         return shown[0] if shown else "–"
     return plain(f"{shown[0]} [{shown[1]}, {shown[2]}]")

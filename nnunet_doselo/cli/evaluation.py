@@ -74,7 +74,7 @@ def evaluate(
     extended = raw_dataset(dataset)
     settings = EvaluationSettings(split, goals, parse_gamma(gamma), workers, all_pictures)
     places = _Doses(tuple(dose_from or (PREDICTOR,)), reference_doses, predictor, device)
-    origin = places.origin(extended, [one.name for one in sets], output, split, workers)
+    origin = places.origin(extended, [contours.name for contours in sets], output, split, workers)
     compared = evaluate_contours(
         extended, sets, origin, output, settings=settings, baseline=baseline, common_cases=common_cases
     )

@@ -58,7 +58,7 @@ def compare_evaluations(
     require_same(loaded, baseline, floor)
     table = metric_table(_headline(loaded), loaded, baseline, lambda case: case.scores)
     first = next(iter(loaded[baseline].values()))
-    found = Comparison(
+    comparison = Comparison(
         dataset=first.dataset,
         dose=first.provenance["dose"],
         baseline=baseline,
@@ -73,8 +73,8 @@ def compare_evaluations(
         remarks=[*remarks, *remarks_on(loaded, table.tests, table.metrics, floor)],
         provenance=_provenance(loaded, first),
     )
-    write_comparison(output, found, loaded)
-    return found
+    write_comparison(output, comparison, loaded)
+    return comparison
 
 
 def metric_table(
@@ -82,7 +82,7 @@ def metric_table(
 ) -> MetricTable:
     """Values, summaries and tests of some metrics; `scores_of` gives them for one case."""
     scores = {
-        name: {fold: {case.case: scores_of(case) for case in one.cases} for fold, one in folds.items()}
+        name: {fold: {case.case: scores_of(case) for case in evaluation.cases} for fold, evaluation in folds.items()}
         for name, folds in loaded.items()
     }
     runs = {metric.key: {name: _one_metric(metric.key, folds) for name, folds in scores.items()} for metric in metrics}
@@ -125,7 +125,8 @@ def structure_errors(case: CaseResult) -> dict[str, float]:
 
 def _headline(loaded: Loaded) -> list[Metric]:
     """Those of `METRICS` that any case has."""
-    known = {key for folds in loaded.values() for one in folds.values() for case in one.cases for key in case.scores}
+    evaluations = [evaluation for folds in loaded.values() for evaluation in folds.values()]
+    known = {key for evaluation in evaluations for case in evaluation.cases for key in case.scores}
     return [metric for metric in METRICS if metric.key in known]
 
 
@@ -155,14 +156,14 @@ def _tests(runs: Mapping[str, Folds], baseline: str, metric: Metric) -> dict[str
 
 
 def _floor(evaluation: Evaluation, metrics: Mapping[str, Metric]) -> dict[str, NoiseFloor]:
-    found = {}
+    floors = {}
     for key in metrics:
         finite = [case.score(key) for case in evaluation.cases if np.isfinite(case.score(key))]
         nothing = float("nan")
-        found[key] = NoiseFloor(
+        floors[key] = NoiseFloor(
             statistics.fmean(finite) if finite else nothing, max(finite, default=nothing), len(finite)
         )
-    return found
+    return floors
 
 
 def _relative(folds: Mapping[str, Path], output: Path) -> dict[str, str]:
@@ -171,12 +172,13 @@ def _relative(folds: Mapping[str, Path], output: Path) -> dict[str, str]:
 
 def _provenance(loaded: Loaded, first: Evaluation) -> dict[str, Any]:
     """What all share, as the baseline's first evaluation has it, and where each got its contours and doses."""
-    own = ("predictions", "evaluated_dose", "planner_remarks")
+    of_each_set = ("predictions", "evaluated_dose", "planner_remarks")
     return {
-        **{key: value for key, value in first.provenance.items() if key not in (*own, "dose")},
+        **{key: value for key, value in first.provenance.items() if key not in (*of_each_set, "dose")},
         "contours": {
             name: {
-                fold: {key: one.provenance[key] for key in own if key in one.provenance} for fold, one in folds.items()
+                fold: {key: evaluation.provenance[key] for key in of_each_set if key in evaluation.provenance}
+                for fold, evaluation in folds.items()
             }
             for name, folds in loaded.items()
         },

@@ -103,11 +103,11 @@ def read_comparison(folder: Path) -> Comparison:
         dataset=EvaluatedDataset(**content["dataset"]),
         dose=content["dose"],
         baseline=content["baseline"],
-        contours=[ComparedContours(**one) for one in content["contours"]],
+        contours=[ComparedContours(**entry) for entry in content["contours"]],
         order=content["order"],
         table=_read_table(content),
         structures=_read_table(content["structures"]),
-        noise_floor=None if floor is None else {key: NoiseFloor(**nan_for_none(one)) for key, one in floor.items()},
+        noise_floor=None if floor is None else {key: NoiseFloor(**nan_for_none(entry)) for key, entry in floor.items()},
         remarks=content["remarks"],
         provenance=content["provenance"],
     )
@@ -120,13 +120,13 @@ def _table(table: MetricTable) -> dict[str, Any]:
 
 def _read_table(content: Mapping[str, Any]) -> MetricTable:
     return MetricTable(
-        {key: Metric(**one) for key, one in content["metrics"].items()},
+        {key: Metric(**entry) for key, entry in content["metrics"].items()},
         {key: {name: nan_for_none(cases) for name, cases in of.items()} for key, of in content["values"].items()},
         {
-            key: {name: Summary(**nan_for_none(one)) for name, one in of.items()}
+            key: {name: Summary(**nan_for_none(entry)) for name, entry in of.items()}
             for key, of in content["summary"].items()
         },
-        {key: {name: _test(one) for name, one in of.items()} for key, of in content["tests"].items()},
+        {key: {name: _test(entry) for name, entry in of.items()} for key, of in content["tests"].items()},
     )
 
 
@@ -143,7 +143,12 @@ def _test(content: Mapping[str, Any]) -> PairedComparison:
 
 
 def _csv(loaded: Mapping[str, Mapping[str, Evaluation]]) -> bytes:
-    rows = [(name, fold, case) for name, of in loaded.items() for fold, one in of.items() for case in one.cases]
+    rows = [
+        (name, fold, case)
+        for name, of in loaded.items()
+        for fold, evaluation in of.items()
+        for case in evaluation.cases
+    ]
     metrics = list(dict.fromkeys(metric for _, _, case in rows for metric in case.scores))
     cells = ([name, fold, case.case, *(case.score(metric) for metric in metrics)] for name, fold, case in rows)
     return csv_bytes(["contours", "fold", "case", *metrics], cells)

@@ -67,11 +67,12 @@ def _ruler(cases: Sequence[CaseResult]) -> Iterator[str]:
 
 
 def _versions(loaded: Mapping[str, Mapping[str, Evaluation]]) -> Iterator[str]:
-    found: dict[str, set[str]] = {}
-    for one in (one for folds in loaded.values() for one in folds.values()):
-        for package, version in one.provenance.get("versions", {}).items():
-            found.setdefault(package, set()).add(version)
-    for package, versions in found.items():
+    by_package: dict[str, set[str]] = {}
+    for folds in loaded.values():
+        for evaluation in folds.values():
+            for package, version in evaluation.provenance.get("versions", {}).items():
+                by_package.setdefault(package, set()).add(version)
+    for package, versions in by_package.items():
         if len(versions) > 1:
             yield f"evaluated with several versions of {package}: {', '.join(sorted(versions))}"
 
@@ -82,7 +83,10 @@ def _missing_values(loaded: Mapping[str, Mapping[str, Evaluation]], metrics: Map
         titles: dict[tuple[str, ...], list[str]] = {}
         for key, metric in metrics.items():
             cases = dict.fromkeys(
-                case.case for one in folds.values() for case in one.cases if not np.isfinite(case.score(key))
+                case.case
+                for evaluation in folds.values()
+                for case in evaluation.cases
+                if not np.isfinite(case.score(key))
             )
             if cases:
                 titles.setdefault(tuple(cases), []).append(metric.title)
@@ -105,8 +109,8 @@ def _empty(case: CaseResult) -> list[str]:
 
 def _planners(loaded: Mapping[str, Mapping[str, Evaluation]]) -> Iterator[str]:
     for name, folds in loaded.items():
-        for fold, one in folds.items():
-            for case, said in one.provenance.get("planner_remarks", {}).items():
+        for fold, evaluation in folds.items():
+            for case, said in evaluation.provenance.get("planner_remarks", {}).items():
                 yield f"{name}{f', fold {fold}' if fold else ''}, {case}: {'; '.join(said)}"
 
 

@@ -104,7 +104,7 @@ class DVH:
         return float(self.curve(np.array([gy]))[0])
 
     def curve(self, doses_gy: np.ndarray) -> np.ndarray:
-        """V_x at many doses: (m,) Gy to (m,) fractions, for plots."""
+        """V_x at many doses, for plots: `doses_gy` (M,), in Gy, to fractions (M,) in [0, 1]; NaN without voxels."""
         if not self.doses_gy.size:
             return np.full(len(doses_gy), math.nan)
         below = np.searchsorted(self.doses_gy, doses_gy, side="left")

@@ -54,12 +54,12 @@ def dvh_curves(
     """
     return [
         Curves(
-            one.name,
-            one.kind,
-            DVH.from_dose(reference_gy, one.mask, voxel_cc),
-            None if evaluated_gy is None else DVH.from_dose(evaluated_gy, one.mask, voxel_cc),
+            structure.name,
+            structure.kind,
+            DVH.from_dose(reference_gy, structure.mask, voxel_cc),
+            None if evaluated_gy is None else DVH.from_dose(evaluated_gy, structure.mask, voxel_cc),
         )
-        for one in structures
+        for structure in structures
     ]
 
 
@@ -91,9 +91,9 @@ def dvh_figure(
     figure = Figure(figsize=DVH_INCHES, facecolor="white")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     figure.subplots_adjust(left=0.06, right=0.88, bottom=0.13, top=0.83, wspace=0.42)
-    top_gy = HEADROOM * max([1.0, *(one.highest_gy for one in curves)])
+    top_gy = HEADROOM * max([1.0, *(structure.highest_gy for structure in curves)])
     for axes, kind, name in ((panels[0], "target", "Targets"), (panels[1], "organ", "Organs at risk")):
-        _draw(axes, [one for one in curves if one.kind == kind], top_gy)
+        _draw(axes, [structure for structure in curves if structure.kind == kind], top_gy)
         axes.set(title=name, xlabel="Dose [Gy]", ylabel="Volume [%]", xlim=(0, top_gy), ylim=(0, 102))
         axes.tick_params(labelleft=True)
         axes.grid(alpha=0.3)
@@ -104,13 +104,13 @@ def dvh_figure(
 
 def _draw(axes: Axes, curves: Sequence[Curves], top_gy: float) -> None:
     doses_gy = np.linspace(0, top_gy, DVH_STEPS)
-    for index, one in enumerate(curves):
+    for index, structure in enumerate(curves):
         style = _style(index)
-        for dvh, line in zip(one.both, DVH_LINES, strict=False):
+        for dvh, line in zip(structure.both, DVH_LINES, strict=False):
             if dvh.doses_gy.size:
                 axes.plot(doses_gy, 100 * dvh.curve(doses_gy), linestyle=line, linewidth=1.4, **style)
-    there = [(index, one) for index, one in enumerate(curves) if one.reference.doses_gy.size]
-    handles = [Line2D([], [], label=one.name, **_style(index)) for index, one in there]
+    there = [(index, structure) for index, structure in enumerate(curves) if structure.reference.doses_gy.size]
+    handles = [Line2D([], [], label=structure.name, **_style(index)) for index, structure in there]
     if handles:
         axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7, frameon=False)
 
@@ -122,7 +122,7 @@ def _style(index: int) -> dict[str, Any]:
 
 def _legend_of_lines(figure: Figure, curves: Sequence[Curves], reference_title: str, evaluated_title: str) -> None:
     names = [reference_title]
-    if any(one.evaluated is not None for one in curves):
+    if any(structure.evaluated is not None for structure in curves):
         names.append(evaluated_title)
     handles = [
         Line2D([], [], color="black", linestyle=line, label=name) for name, line in zip(names, DVH_LINES, strict=False)

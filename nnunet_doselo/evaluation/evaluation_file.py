@@ -96,7 +96,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         content["name"],
         content["provenance"],
         EvaluatedDataset(**content["dataset"]),
-        tuple(_case(one) for one in content["cases"]),
+        tuple(_case(entry) for entry in content["cases"]),
     )
 
 
@@ -106,7 +106,7 @@ def _case(content: Mapping[str, Any]) -> CaseResult:
         for name, both in content["structures"].items()
     }
     goals = tuple(ScorecardRow(**nan_for_none(row)) for row in content["goals"])
-    islands = tuple(Island(**nan_for_none(one)) for one in content["islands"])
+    islands = tuple(Island(**nan_for_none(island)) for island in content["islands"])
     return CaseResult(
         content["case"],
         nan_for_none(content["scores"]),

@@ -72,19 +72,19 @@ def find_islands(
 
 def island_rows(case: str, islands: Sequence[Island]) -> list[dict[str, Any]]:
     """Rows of a table, one an island: case, number from 1, and the island's figures by name."""
-    return [{"case": case, "island": number, **asdict(one)} for number, one in enumerate(islands, start=1)]
+    return [{"case": case, "island": number, **asdict(island)} for number, island in enumerate(islands, start=1)]
 
 
 def island_summary(islands: Sequence[Island]) -> dict[str, float]:
     """Figures of a case, for its row of scores: number, volumes (0 without islands) and dose in all of them (NaN)."""
-    volume_cc = math.fsum(one.volume_cc for one in islands)
-    dose = math.fsum(one.mean_gy * one.volume_cc for one in islands)
+    volume_cc = math.fsum(island.volume_cc for island in islands)
+    dose = math.fsum(island.mean_gy * island.volume_cc for island in islands)
     return {
         "islands": float(len(islands)),
         "islands_cc": volume_cc,
-        f"islands_beyond_{FAR_MM:g}mm_cc": math.fsum(one.beyond_cc for one in islands),
+        f"islands_beyond_{FAR_MM:g}mm_cc": math.fsum(island.beyond_cc for island in islands),
         "islands_mean_gy": dose / volume_cc if islands else math.nan,
-        "islands_max_gy": max((one.max_gy for one in islands), default=math.nan),
+        "islands_max_gy": max((island.max_gy for island in islands), default=math.nan),
     }
 
 

@@ -96,14 +96,14 @@ def structure_doses(
     ------
     DoseloError: shapes differ, or the voxel has no volume.
     """
-    found = []
+    doses = []
     for structure in structures:
         reference, evaluated = (_metrics(structure, dose_gy, voxel_mm3) for dose_gy in (reference_gy, evaluated_gy))
-        found += [
+        doses += [
             StructureDose(case, structure.name, structure.kind, metric, reference[metric], evaluated[metric])
             for metric in reference
         ]
-    return found
+    return doses
 
 
 def dvh_score(doses: Sequence[StructureDose]) -> float:

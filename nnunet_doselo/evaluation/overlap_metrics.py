@@ -22,6 +22,10 @@ def surface_library() -> str:
 def dice(reference: np.ndarray, evaluated: np.ndarray) -> float:
     """Dice coefficient of the volumes, in [0, 1]: 2 |A and B| / (|A| + |B|).
 
+    Parameters
+    ----------
+    reference, evaluated: (Z, Y, X), non-zero inside.
+
     Returns
     -------
     0 if one mask is empty, NaN if both are.

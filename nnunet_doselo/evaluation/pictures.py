@@ -58,7 +58,7 @@ def dose_comparison(
     reference_title: str = "Reference dose",
     evaluated_title: str = "Evaluated dose",
 ) -> None:
-    """Write `comparison_figure` as a PNG of 1600 pixels' width; the file appears whole or not at all."""
+    """Write `comparison_figure` of one slice, all arrays (Y, X), as a PNG of 1600 pixels' width, all or nothing."""
     figure = comparison_figure(
         ct_hu,
         contours,

@@ -23,7 +23,7 @@ class PredictorCase:
 
     def row(self) -> CaseScores:
         """For `scores_file.write_scores`; differences are predicted less planned."""
-        differences = {f"{one.structure}_{one.metric}_difference_gy": one.difference_gy for one in self.structures}
+        differences = {f"{dose.structure}_{dose.metric}_difference_gy": dose.difference_gy for dose in self.structures}
         scores = {"dose_score_gy": self.dose_score_gy, "dvh_error_gy": dvh_score(self.structures), **differences}
         return CaseScores(self.case, scores)
 
@@ -53,7 +53,7 @@ class PredictorScores:
 
     @property
     def structures(self) -> list[StructureDose]:
-        return [one for case in self.cases for one in case.structures]
+        return [dose for case in self.cases for dose in case.structures]
 
     def overall(self) -> dict[str, float | None]:
         """Dose score (mean over cases) and DVH score (mean over all cases, structures, metrics) in Gy, None for NaN."""
@@ -65,24 +65,24 @@ class PredictorScores:
 
     def to_look_at(self) -> dict[str, str]:
         """Case by title: the worst, the best and the median dose score; no case twice."""
-        found: dict[str, str] = {}
+        chosen: dict[str, str] = {}
         for title, place in (("worst", 0), ("best", -1), ("median", len(self.cases) // 2)):
-            if (case := self.cases[place].case) not in found.values():
-                found[title] = case
-        return found
+            if (case := self.cases[place].case) not in chosen.values():
+                chosen[title] = case
+        return chosen
 
     def by_structure(self) -> list[StructureError]:
         """Means over cases, metric by metric, in the order of the structures; none for what no case has."""
         groups: dict[tuple[str, str], list[StructureDose]] = {}
-        for one in self.structures:
-            group = groups.setdefault((one.structure, one.metric), [])
-            if not math.isnan(one.difference_gy):
-                group.append(one)
+        for dose in self.structures:
+            group = groups.setdefault((dose.structure, dose.metric), [])
+            if not math.isnan(dose.difference_gy):
+                group.append(dose)
         return [
             StructureError(
                 *name,
-                statistics.fmean(one.reference_gy for one in group),
-                statistics.fmean(one.difference_gy for one in group),
+                statistics.fmean(dose.reference_gy for dose in group),
+                statistics.fmean(dose.difference_gy for dose in group),
                 dvh_score(group),
                 len(group),
             )

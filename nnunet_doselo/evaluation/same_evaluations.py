@@ -21,16 +21,18 @@ def require_same(
     DoseloError: naming the first evaluation that differs from the baseline's first one, and in what.
     """
     first = next(iter(loaded[baseline].values()))
-    references = {one.case: one.reference_sha256 for fold in loaded[baseline].values() for one in fold.cases}
+    references = {case.case: case.reference_sha256 for fold in loaded[baseline].values() for case in fold.cases}
     others = [
-        (f"{name}{f', fold {fold}' if fold else ''}", one) for name, of in loaded.items() for fold, one in of.items()
+        (f"{name}{f', fold {fold}' if fold else ''}", evaluation)
+        for name, of in loaded.items()
+        for fold, evaluation in of.items()
     ]
     for where, other in [*others, *([("noise floor", noise_floor)] if noise_floor else [])]:
-        for what, theirs in _measured(other).items():
-            if theirs != (ours := _measured(first)[what]):
+        for what, value in _measured(other).items():
+            if value != (expected := _measured(first)[what]):
                 raise DoseloError(
-                    f"{where}: must be evaluated like {baseline} to be compared with it, but {what} is {theirs} "
-                    f"against {ours}; evaluate both again, alike"
+                    f"{where}: must be evaluated like {baseline} to be compared with it, but {what} is {value} "
+                    f"against {expected}; evaluate both again, alike"
                 )
         _require_same_references(where, other, references, baseline)
 
@@ -51,10 +53,10 @@ def _require_same_references(
     """Predicted doses may differ in their last digits from run to run: there the predictor is held to be the same."""
     kinds = ("labels",) if evaluation.provenance["dose"]["kind"] == PREDICTED else ("labels", "dose")
     for case in evaluation.cases:
-        ours = references.get(case.case, case.reference_sha256)
+        expected = references.get(case.case, case.reference_sha256)
         for kind in kinds:
-            if case.reference_sha256[kind] != ours[kind]:
+            if case.reference_sha256[kind] != expected[kind]:
                 raise DoseloError(
                     f"{where}, case {case.case}: must have the reference {kind} of {baseline} to be compared with it, "
-                    f"found another file (SHA-256 {case.reference_sha256[kind][:12]}… against {ours[kind][:12]}…)"
+                    f"found another file (SHA-256 {case.reference_sha256[kind][:12]}… against {expected[kind][:12]}…)"
                 )

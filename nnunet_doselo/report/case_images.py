@@ -62,7 +62,7 @@ class CaseImages:
     def slice_to_look_at(self) -> int:
         """Where the doses differ most, over all trainers; without any, where the reference dose is largest."""
         differences = [np.abs(self.difference_gy(name)) for name in self.evaluated] or [self.reference.dose_gy]
-        return int(sum(one.sum(axis=(1, 2)) for one in differences).argmax())
+        return int(sum(difference_gy.sum(axis=(1, 2)) for difference_gy in differences).argmax())
 
 
 def load_images(case: str, files: Mapping[str, Mapping[str, Any]]) -> CaseImages:
@@ -85,8 +85,8 @@ def load_images(case: str, files: Mapping[str, Mapping[str, Any]]) -> CaseImages
     body = reference_gy > 0 if ct_hu is None else body_mask(ct_hu)
     counts = np.ones(labels.shape, bool) if ct_hu is None else dose_counts(body, reference_gy)
     evaluated = {}
-    for name, own in files.items():
-        contour, dose_gy = reader.get(own, "evaluated_labels"), reader.get(own, "evaluated_dose")
+    for name, trainer_files in files.items():
+        contour, dose_gy = reader.get(trainer_files, "evaluated_labels"), reader.get(trainer_files, "evaluated_dose")
         if contour is not None and dose_gy is not None:
             evaluated[name] = Contoured(contour, np.where(counts, dose_gy, 0))
     return CaseImages(
@@ -132,12 +132,12 @@ def _read(files: Mapping[str, Any], kind: str) -> tuple[np.ndarray, Grid]:
 
 
 def _backgrounds(case: str, ct_hu: np.ndarray | None, image: np.ndarray | None) -> tuple[Background, ...]:
-    found = []
+    backgrounds = []
     if image is not None and (ct_hu is None or not np.array_equal(image, ct_hu)):
         low, high = (float(value) for value in np.percentile(image, PERCENTILES))
-        found.append(Background("input image", image, low, high))
+        backgrounds.append(Background("input image", image, low, high))
     if ct_hu is not None:
-        found.append(Background("CT", ct_hu, *SOFT_TISSUE_HU))
-    if not found:
+        backgrounds.append(Background("CT", ct_hu, *SOFT_TISSUE_HU))
+    if not backgrounds:
         raise DoseloError(f"{case}: neither the CT nor an image that the network saw can be read")
-    return tuple(found)
+    return tuple(backgrounds)

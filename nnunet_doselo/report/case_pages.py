@@ -35,7 +35,7 @@ class CasePages:
     @property
     def thinned(self) -> bool:
         """True if the viewer leaves out slices or pixels of a case."""
-        return any(one.thinned for one in self.viewed)
+        return any(case.thinned for case in self.viewed)
 
 
 def case_pages(
@@ -62,7 +62,7 @@ def case_pages(
         viewed.append(view_case(images, results.comparison.dataset.prescription_gy, room))
         folds = {name: plans[name] for name in images.evaluated}
         shown.append(ShownCase(case, images.slice_to_look_at(), folds, dvh))
-        if case in [one.case for one in chosen]:
+        if case in [choice.case for choice in chosen]:
             kept[case] = (images, structures)
     limit_gy = difference_limit_gy([(images, images.slice_to_look_at()) for images, _ in kept.values()])
     panels = {case: _panel(results, images, limit_gy) for case, (images, _) in kept.items()}

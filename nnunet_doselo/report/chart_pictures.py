@@ -30,11 +30,11 @@ def bars_picture(chart: BarChart) -> bytes:
     axes = figure.add_subplot()
     width = 0.8 / max(1, len(chart.series))
     at = np.arange(len(chart.cases))
-    for index, one in enumerate(chart.series):
-        heights = [0.0 if value is None else value for value in one.values]
+    for index, series in enumerate(chart.series):
+        heights = [0.0 if value is None else value for value in series.values]
         left = at + (index - (len(chart.series) - 1) / 2) * width
-        hatch = 2 * one.style.pattern
-        axes.bar(left, heights, width, color=one.style.colour, hatch=hatch, edgecolor="white", label=one.name)
+        hatch = 2 * series.style.pattern
+        axes.bar(left, heights, width, color=series.style.colour, hatch=hatch, edgecolor="white", label=series.name)
     axes.set_xticks(at, chart.cases, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set(ylabel=chart.y_title, xlabel="case")
     axes.grid(axis="y", alpha=0.3)

@@ -92,16 +92,16 @@ def bars_for_plotly(chart: BarChart) -> dict[str, Any]:
     traces = [
         {
             "type": "bar",
-            "name": one.name,
+            "name": series.name,
             "x": list(chart.cases),
-            "y": list(one.values),
+            "y": list(series.values),
             "marker": {
-                "color": one.style.colour,
-                "pattern": {"shape": one.style.pattern, "fillmode": "overlay", "fgcolor": "white"},
+                "color": series.style.colour,
+                "pattern": {"shape": series.style.pattern, "fillmode": "overlay", "fgcolor": "white"},
             },
             "hovertemplate": "%{x}<br>%{y:.3g}",
         }
-        for one in chart.series
+        for series in chart.series
     ]
     # a name such as 001 is no number
     x_axis = {"type": "category", "title": {"text": "case", "standoff": 8}, "automargin": True}
@@ -168,7 +168,7 @@ def _panel_title(text: str, centre: float) -> dict[str, Any]:
     }
 
 
-def _layout(own: dict[str, Any], top: int = 50) -> dict[str, Any]:
+def _layout(changes: dict[str, Any], top: int = 50) -> dict[str, Any]:
     return {
         "font": FONT,
         "paper_bgcolor": "white",
@@ -176,5 +176,5 @@ def _layout(own: dict[str, Any], top: int = 50) -> dict[str, Any]:
         "margin": {"l": 65, "r": 20, "t": top, "b": 60},
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         "hovermode": "x unified",
-        **own,
+        **changes,
     }

@@ -31,7 +31,7 @@ def chosen_of(results: Results) -> tuple[list[ChosenCase], str | None]:
 
 def cases_to_show(order: Sequence[str], chosen: Sequence[ChosenCase], count: int) -> list[str]:
     """The chosen ones and, up to `count` in all, those of the largest impact; in the order of impact."""
-    first = [one.case for one in chosen]
+    first = [choice.case for choice in chosen]
     wanted = {*first, *[case for case in order if case not in first][: max(0, count - len(first))]}
     return [case for case in order if case in wanted]
 

@@ -33,21 +33,22 @@ class CaseDvh:
 
 def case_dvh(images: CaseImages, structures: Sequence[Structure]) -> CaseDvh:
     """Exact curves, read every half gray up to the highest dose in any structure, rounded to 0.1 %."""
-    there = [one for one in structures if one.mask.any()]
-    doses = {"": images.reference.dose_gy} | {name: one.dose_gy for name, one in images.evaluated.items()}
+    there = [structure for structure in structures if structure.mask.any()]
+    doses = {"": images.reference.dose_gy} | {name: contour.dose_gy for name, contour in images.evaluated.items()}
     dvhs = [
-        {name: DVH.from_dose(dose_gy, one.mask, images.voxel_cc) for name, dose_gy in doses.items()} for one in there
+        {name: DVH.from_dose(dose_gy, structure.mask, images.voxel_cc) for name, dose_gy in doses.items()}
+        for structure in there
     ]
     highest_gy = max([0.0, *(dvh.doses_gy[-1] for several in dvhs for dvh in several.values())])
     at_gy = np.arange(0.0, highest_gy + 2 * STEP_GY, STEP_GY)
     curves = [
         StructureCurves(
-            one.name,
-            one.kind,
+            structure.name,
+            structure.kind,
             _percent(several[""], at_gy),
             {name: _percent(dvh, at_gy) for name, dvh in several.items() if name},
         )
-        for one, several in zip(there, dvhs, strict=True)
+        for structure, several in zip(there, dvhs, strict=True)
     ]
     return CaseDvh(tuple(at_gy.tolist()), tuple(curves))
 

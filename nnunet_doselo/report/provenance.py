@@ -50,20 +50,20 @@ def provenance_rows(comparison: Mapping[str, Any], manifest: Mapping[str, Any] |
     return [*rows_of(ordered), *rows_of(comparison, "evaluation")]
 
 
-def rows_of(content: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def rows_of(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """One row a value; a list, or a mapping of plain values, is one row. Nested names are joined by slashes."""
     rows = []
     for key, value in content.items():
         if isinstance(value, Mapping):
-            value = {name: one for name, one in value.items() if _is_shown(name, one)}
-        own = _words(key)
-        name = f"{before} / {own}" if before else own
+            value = {name: entry for name, entry in value.items() if _is_shown(name, entry)}
+        words = _words(key)
+        name = f"{prefix} / {words}" if prefix else words
         if not _is_shown(key, value):
             continue
-        if isinstance(value, Mapping) and any(isinstance(one, Mapping) for one in value.values()):
+        if isinstance(value, Mapping) and any(isinstance(entry, Mapping) for entry in value.values()):
             rows += rows_of(value, name)
-        elif isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
-            rows += [(f"{name} {number}", _text(one)) for number, one in enumerate(value, start=1)]
+        elif isinstance(value, list) and all(isinstance(entry, Mapping) for entry in value):
+            rows += [(f"{name} {number}", _text(entry)) for number, entry in enumerate(value, start=1)]
         else:
             rows.append((name, _text(value)))
     return rows
@@ -80,7 +80,7 @@ def _is_shown(key: str, value: Any) -> bool:
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{_words(key)} {_text(one)}" for key, one in value.items())
+        return ", ".join(f"{_words(key)} {_text(entry)}" for key, entry in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "; ".join(map(_text, value))
     if isinstance(value, bool):
@@ -90,7 +90,7 @@ def _text(value: Any) -> str:
 
 def jobs_of(manifest: Mapping[str, Any] | None) -> list[JobLine]:
     """The benchmark's jobs in its order."""
-    return [_job(one) for one in (manifest or {}).get("jobs") or ()]
+    return [_job(job) for job in (manifest or {}).get("jobs") or ()]
 
 
 def _job(content: Mapping[str, Any]) -> JobLine:
@@ -105,7 +105,7 @@ def predictor_figures(card: Mapping[str, Any] | None) -> PredictorFigures | None
         return None
     sensitivity = card.get("sensitivity")
     lines = [_line("all", sensitivity)] if sensitivity else []
-    lines += [_line(kind, one) for kind, one in ((sensitivity or {}).get("kinds") or {}).items()]
+    lines += [_line(kind, figures) for kind, figures in ((sensitivity or {}).get("kinds") or {}).items()]
     rest = {key: value for key, value in card.items() if key != "sensitivity"}
     return PredictorFigures(sensitivity_line(sensitivity), tuple(lines), tuple(_card_rows(rest)))
 

@@ -93,7 +93,7 @@ def report_of(results: Results, shown: Sequence[ShownCase], remarks: Sequence[st
         trainers=trainers,
         styles=styles,
         structure_styles=structure_styles(comparison.dataset.target_gy, comparison.dataset.oars),
-        folds={one.name: list(one.evaluations) for one in comparison.contours},
+        folds={contours.name: list(contours.evaluations) for contours in comparison.contours},
         cases=comparison.order,
         words=in_words(primary, trainers, comparison.baseline) if primary else [],
         metrics=metrics,
@@ -115,10 +115,10 @@ def report_of(results: Results, shown: Sequence[ShownCase], remarks: Sequence[st
     )
 
 
-def _remarks(results: Results, own: Sequence[str]) -> list[str]:
+def _remarks(results: Results, image_remarks: Sequence[str]) -> list[str]:
     """The comparison repeats what the benchmark says; once is enough."""
     of_benchmark = (results.manifest or {}).get("remarks") or []
-    return list(dict.fromkeys([*results.comparison.remarks, *map(str, of_benchmark), *results.remarks, *own]))
+    return list(dict.fromkeys([*results.comparison.remarks, *map(str, of_benchmark), *results.remarks, *image_remarks]))
 
 
 def _impact(results: Results, styles: Mapping[str, TrainerStyle]) -> BarChart:

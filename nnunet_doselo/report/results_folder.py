@@ -43,7 +43,7 @@ class Results:
     @property
     def trainers(self) -> dict[str, str]:
         """Titles by name, the baseline first."""
-        titles = {one.name: one.title for one in self.comparison.contours}
+        titles = {contours.name: contours.title for contours in self.comparison.contours}
         baseline = self.comparison.baseline
         return {baseline: titles[baseline]} | titles
 
@@ -53,7 +53,11 @@ class Results:
         place = {case: number for number, case in enumerate(self.comparison.order)}
         return {
             name: sorted(
-                (ContourPlan(fold, case) for fold, one in self.evaluations.get(name, {}).items() for case in one.cases),
+                (
+                    ContourPlan(fold, case)
+                    for fold, evaluation in self.evaluations.get(name, {}).items()
+                    for case in evaluation.cases
+                ),
                 key=lambda plan: (place.get(plan.case.case, len(place)), plan.fold),
             )
             for name in self.trainers
@@ -61,10 +65,10 @@ class Results:
 
     def shown_plans(self, case: str) -> dict[str, ContourPlan]:
         """One plan of the case by trainer, for pictures: of the baseline's first fold, or else of the trainer's own."""
-        several = {name: [plan for plan in own if plan.case.case == case] for name, own in self.plans.items()}
-        several = {name: own for name, own in several.items() if own}
-        fold = next((own[0].fold for own in several.values()), "")
-        return {name: next((one for one in own if one.fold == fold), own[0]) for name, own in several.items()}
+        several = {name: [plan for plan in plans if plan.case.case == case] for name, plans in self.plans.items()}
+        several = {name: plans for name, plans in several.items() if plans}
+        fold = next((plans[0].fold for plans in several.values()), "")
+        return {name: next((plan for plan in plans if plan.fold == fold), plans[0]) for name, plans in several.items()}
 
 
 def read_results(folder: Path) -> Results:
@@ -78,12 +82,12 @@ def read_results(folder: Path) -> Results:
     evaluations: dict[str, dict[str, Evaluation]] = {}
     curves: dict[str, dict[str, Any]] = {}
     remarks: list[str] = []
-    for one in comparison.contours:
-        for fold, relative in one.evaluations.items():
+    for contours in comparison.contours:
+        for fold, relative in contours.evaluations.items():
             if evaluation := _or_remark(remarks, read_evaluation, folder / relative):
-                evaluations.setdefault(one.name, {})[fold] = evaluation
-            if found := _optional(remarks, folder / relative / CURVES_FILE):
-                curves.setdefault(one.name, {})[fold] = found
+                evaluations.setdefault(contours.name, {})[fold] = evaluation
+            if fold_curves := _optional(remarks, folder / relative / CURVES_FILE):
+                curves.setdefault(contours.name, {})[fold] = fold_curves
     manifest = _optional(remarks, folder / MANIFEST_FILE, MANIFEST_FORMAT)
     card = _optional(remarks, folder / PREDICTOR_CARD_FILE)
     return Results(folder, comparison, evaluations, curves, manifest, card, remarks)

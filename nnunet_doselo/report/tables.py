@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from nnunet_doselo.evaluation.clinical_goals import ScorecardRow
 
@@ -49,8 +50,11 @@ class LostGoal:
 
 def goal_lines(plans: Mapping[str, Sequence[ContourPlan]]) -> list[GoalLine]:
     """A line for every goal that some plan can be judged by, in the order of the goals."""
-    order = dict.fromkeys((row.structure, row.goal) for row in _rows(plan for own in plans.values() for plan in own))
-    lines = [GoalLine(*goal, {name: _goal_tally(own, goal) for name, own in plans.items()}) for goal in order]
+    order = dict.fromkeys((row.structure, row.goal) for row in _rows(chain(*plans.values())))
+    lines = [
+        GoalLine(*goal, {name: _goal_tally(trainer_plans, goal) for name, trainer_plans in plans.items()})
+        for goal in order
+    ]
     return [line for line in lines if any(tally.plans for tally in line.trainers.values())]
 
 
@@ -60,8 +64,8 @@ def lost_goals(plans: Mapping[str, Sequence[ContourPlan]]) -> list[LostGoal]:
         LostGoal(
             plan.case.case, name, plan.fold, row.structure, row.goal, row.unit, row.reference_value, row.evaluated_value
         )
-        for name, own in plans.items()
-        for plan in own
+        for name, trainer_plans in plans.items()
+        for plan in trainer_plans
         for row in plan.case.goals
         if row.lost
     ]
@@ -78,8 +82,8 @@ def _goal_tally(plans: Sequence[ContourPlan], goal: tuple[str, str]) -> GoalTall
     judged = [both for both in verdicts if "not assessable" not in both]
     return GoalTally(
         plans=len(judged),
-        reference=sum(before == "met" for before, _ in judged),
-        met=sum(after == "met" for _, after in judged),
+        reference=sum(reference == "met" for reference, _ in judged),
+        met=sum(evaluated == "met" for _, evaluated in judged),
         lost=judged.count(("met", "not met")),
         gained=judged.count(("not met", "met")),
     )
@@ -128,18 +132,18 @@ class IslandTally:
 
 def structure_lines(plans: Mapping[str, Sequence[ContourPlan]], baseline: str) -> list[StructureLine]:
     """Structure by structure: the reference dose, then every trainer's; structures without voxels are left out."""
-    names = dict.fromkeys(name for own in plans.values() for plan in own for name in plan.case.structures)
+    names = dict.fromkeys(name for plan in chain(*plans.values()) for name in plan.case.structures)
     lines = []
     for name in names:
         several = [_structure_line(name, "", plans.get(baseline, ()))]
-        several += [_structure_line(name, trainer, own) for trainer, own in plans.items()]
+        several += [_structure_line(name, trainer, trainer_plans) for trainer, trainer_plans in plans.items()]
         lines += several if any(line.plans for line in several) else []
     return lines
 
 
 def _structure_line(structure: str, trainer: str, plans: Sequence[ContourPlan]) -> StructureLine:
     there = [plan.case.structures[structure] for plan in plans if structure in plan.case.structures]
-    pairs = [(one.reference, one.evaluated) for one in there]
+    pairs = [(of_plan.reference, of_plan.evaluated) for of_plan in there]
     figures = dict.fromkeys(figure for reference, _ in pairs for figure in reference)
     means = {}
     for figure in figures:
@@ -158,31 +162,38 @@ def island_lines(plans: Mapping[str, Sequence[ContourPlan]]) -> list[IslandLine]
     """Every island, trainer by trainer."""
     return [
         IslandLine(
-            plan.case.case, name, plan.fold, one.volume_cc, one.distance_mm, one.beyond_cc, one.mean_gy, one.max_gy
+            plan.case.case,
+            name,
+            plan.fold,
+            island.volume_cc,
+            island.distance_mm,
+            island.beyond_cc,
+            island.mean_gy,
+            island.max_gy,
         )
-        for name, own in plans.items()
-        for plan in own
-        for one in plan.case.islands
+        for name, trainer_plans in plans.items()
+        for plan in trainer_plans
+        for island in plan.case.islands
     ]
 
 
 def island_tallies(plans: Mapping[str, Sequence[ContourPlan]]) -> list[IslandTally]:
     """One line a trainer, also for one without islands."""
-    return [_island_tally(name, own) for name, own in plans.items()]
+    return [_island_tally(name, trainer_plans) for name, trainer_plans in plans.items()]
 
 
 def _island_tally(trainer: str, plans: Sequence[ContourPlan]) -> IslandTally:
-    islands = [one for plan in plans for one in plan.case.islands]
+    islands = [island for plan in plans for island in plan.case.islands]
     count = max(1, len(plans))
     return IslandTally(
         trainer,
         len(plans),
         sum(bool(plan.case.islands) for plan in plans),
         len(islands),
-        math.fsum(one.volume_cc for one in islands) / count,
-        math.fsum(one.beyond_cc for one in islands if math.isfinite(one.beyond_cc)) / count,
-        _largest(one.distance_mm for one in islands),
-        _largest(one.max_gy for one in islands),
+        math.fsum(island.volume_cc for island in islands) / count,
+        math.fsum(island.beyond_cc for island in islands if math.isfinite(island.beyond_cc)) / count,
+        _largest(island.distance_mm for island in islands),
+        _largest(island.max_gy for island in islands),
     )
 
 

@@ -74,10 +74,10 @@ def view_case(images: CaseImages, prescription_gy: float, budget: int) -> Viewed
 
     Doses are told up to the highest one of the case, and at least up to the top of the colour scale.
     """
-    doses = [one.dose_gy.max() for one in (images.reference, *images.evaluated.values())]
+    doses = [contour.dose_gy.max() for contour in (images.reference, *images.evaluated.values())]
     top_gy = max(DOSE_TOP * prescription_gy, *map(float, doses))
     box = _box(images, prescription_gy)
-    step_z, *steps_yx = (-(-(one.stop - one.start) // MOST_ALONG_A_SIDE) for one in box)
+    step_z, *steps_yx = (-(-(span.stop - span.start) // MOST_ALONG_A_SIDE) for span in box)
     step_yx = max(steps_yx)
     while True:
         viewed = _viewed(images, box, step_z, step_yx, top_gy)
@@ -99,8 +99,8 @@ def _box(images: CaseImages, prescription_gy: float) -> Box:
     """The body in its slices; of these, the ones in which there is something to see."""
     contours = [images.reference, *images.evaluated.values()]
     seen = images.oars > 0
-    for one in contours:
-        seen = seen | (one.labels > 0) | (one.dose_gy >= DOSE_SHOWN_FROM * prescription_gy)
+    for contour in contours:
+        seen = seen | (contour.labels > 0) | (contour.dose_gy >= DOSE_SHOWN_FROM * prescription_gy)
     margin = [round(VIEWER_MARGIN_MM / mm) for mm in images.spacing_mm]
     everything = tuple(slice(0, size) for size in seen.shape)
     slices, *_ = box_around(seen, margin) or everything
@@ -111,16 +111,16 @@ def _box(images: CaseImages, prescription_gy: float) -> Box:
 def _viewed(images: CaseImages, box: Box, step_z: int, step_yx: int, top_gy: float) -> ViewedCase:
     look_at = images.slice_to_look_at()
     numbers = [z for z in range(box[0].start, box[0].stop) if (z - look_at) % step_z == 0]
-    part = np.ix_(numbers, *(range(one.start, one.stop, step_yx) for one in box[1:]))
+    part = np.ix_(numbers, *(range(span.start, span.stop, step_yx) for span in box[1:]))
     contours = {"": images.reference, **images.evaluated}
     viewed = {
-        name: ViewedContour(pack_values(one.dose_gy[part], 0.0, top_gy), pack_labels(one.labels[part]))
-        for name, one in contours.items()
+        name: ViewedContour(pack_values(contour.dose_gy[part], 0.0, top_gy), pack_labels(contour.labels[part]))
+        for name, contour in contours.items()
     }
     backgrounds = {
         # noise in the air around the patient would take more space than the patient
-        one.title: pack_values(np.where(images.body, one.voxels, one.low)[part], one.low, one.high, GREY_LEVELS)
-        for one in images.backgrounds
+        grey.title: pack_values(np.where(images.body, grey.voxels, grey.low)[part], grey.low, grey.high, GREY_LEVELS)
+        for grey in images.backgrounds
     }
     y_mm, x_mm = images.spacing_mm[1:]
     return ViewedCase(

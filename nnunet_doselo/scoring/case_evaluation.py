@@ -16,7 +16,7 @@ from nnunet_doselo.evaluation.evaluation_file import CaseResult
 from nnunet_doselo.evaluation.gamma import GammaCriterion
 from nnunet_doselo.evaluation.islands import island_summary
 from nnunet_doselo.scoring.case_scores import (
-    Evaluated,
+    EvaluatedCase,
     dose_scores,
     gamma_score,
     goal_rows,
@@ -54,20 +54,20 @@ def evaluate_case(task: CaseTask) -> CaseResult:
     ------
     DoseloError: a file is missing or damaged, files lie on different grids, or a dose was planned on another contour.
     """
-    found = load_evaluated(task)
-    goals = goal_rows(found, task.goals)
-    scores = dose_scores(found, predicted=task.predicted) | gamma_score(found, task.gamma)
-    scores |= overlap_scores(found) | island_summary(found.islands)
+    evaluated = load_evaluated(task)
+    goals = goal_rows(evaluated, task.goals)
+    scores = dose_scores(evaluated, predicted=task.predicted) | gamma_score(evaluated, task.gamma)
+    scores |= overlap_scores(evaluated) | island_summary(evaluated.islands)
     if goals:
         scores["goals_lost"] = float(sum(row.lost for row in goals))
     if task.picture:
-        draw_case(task.picture, found)
+        draw_case(task.picture, evaluated)
     files = case_files(task)
     hashes = {name: sha256_of(Path(files[f"reference_{name}"])) for name in ("labels", "dose")}
-    return CaseResult(task.case, scores, structure_figures(found), goals, found.islands, files, hashes)
+    return CaseResult(task.case, scores, structure_figures(evaluated), goals, evaluated.islands, files, hashes)
 
 
-def load_evaluated(task: CaseTask) -> Evaluated:
+def load_evaluated(task: CaseTask) -> EvaluatedCase:
     """Every file once; raises as `evaluate_case`."""
     dataset, case, split = task.dataset, task.case, task.split
     ct_hu, grid = read_array(dataset.path("ct", case, split))
@@ -77,7 +77,7 @@ def load_evaluated(task: CaseTask) -> Evaluated:
     reference_gy = task.doses.reference.read(patient, dataset.path("labels", case, split))
     evaluated_gy = task.doses.evaluated.read(patient, task.labels_file)
     planned_gy = _planned_dose(task, patient) if task.predicted else reference_gy
-    return Evaluated(dataset, replace(patient, dose_gy=planned_gy), evaluated_labels, reference_gy, evaluated_gy)
+    return EvaluatedCase(dataset, replace(patient, dose_gy=planned_gy), evaluated_labels, reference_gy, evaluated_gy)
 
 
 def _planned_dose(task: CaseTask, patient: Patient) -> np.ndarray | None:
@@ -100,18 +100,18 @@ def case_files(task: CaseTask) -> dict[str, Any]:
     return {kind: str(path.absolute()) for kind, path in files.items()} | {"images": images}
 
 
-def draw_case(path: Path, found: Evaluated) -> None:
+def draw_case(path: Path, evaluated: EvaluatedCase) -> None:
     """The slice where both doses differ most."""
     # matplotlib takes a second to load
     from nnunet_doselo.evaluation.patient_pictures import picture_of
 
     picture_of(
         path,
-        found.patient,
-        found.reference_gy,
-        found.evaluated_gy,
-        found.dataset,
-        evaluated_labels=found.labels,
+        evaluated.patient,
+        evaluated.reference_gy,
+        evaluated.evaluated_gy,
+        evaluated.dataset,
+        evaluated_labels=evaluated.labels,
         reference_title="Dose of the reference contour",
         evaluated_title="Dose of the evaluated contour",
     )

@@ -27,7 +27,7 @@ Scores = dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluated:
+class EvaluatedCase:
     """A patient, the contour under test, and the doses of both contours: (Z, Y, X), Gy.
 
     patient.dose_gy: what is known to be the reference contour's planned dose, None if nothing is.
@@ -53,10 +53,13 @@ class Evaluated:
     @cached_property
     def dvhs(self) -> dict[str, tuple[DVH, DVH]]:
         """Of every structure in the reference and in the evaluated dose."""
-        doses, voxel_cc = (self.reference_gy, self.evaluated_gy), self.patient.grid.voxel_cc
+        voxel_cc = self.patient.grid.voxel_cc
         return {
-            one.name: tuple(DVH.from_dose(dose_gy, one.mask, voxel_cc) for dose_gy in doses)  # type: ignore[misc]
-            for one in self.structures
+            structure.name: (
+                DVH.from_dose(self.reference_gy, structure.mask, voxel_cc),
+                DVH.from_dose(self.evaluated_gy, structure.mask, voxel_cc),
+            )
+            for structure in self.structures
         }
 
     def target(self, name: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -70,48 +73,48 @@ class Evaluated:
         return find_islands(*self.target(None), self.patient.spacing_mm, self.evaluated_gy)
 
 
-def dose_scores(found: Evaluated, *, predicted: bool) -> Scores:
+def dose_scores(case: EvaluatedCase, *, predicted: bool) -> Scores:
     """RMAE, OpenKBP's two scores, and of predicted doses what they differ from the planned one by."""
-    reference_gy, evaluated_gy = found.in_body_gy
-    case, body = found.patient.name, found.patient.body
+    reference_gy, evaluated_gy = case.in_body_gy
+    patient, body = case.patient, case.patient.body
     structures = structure_doses(
-        case, found.structures, found.reference_gy, found.evaluated_gy, found.patient.grid.voxel_mm3
+        patient.name, case.structures, case.reference_gy, case.evaluated_gy, patient.grid.voxel_mm3
     )
     scores = {
-        "rmae": rmae(found.reference_gy, found.evaluated_gy, body, found.dataset.guidance.prescription_gy),
+        "rmae": rmae(case.reference_gy, case.evaluated_gy, body, case.dataset.guidance.prescription_gy),
         "dose_score_gy": dose_score(reference_gy, evaluated_gy, body),
         "dvh_score_gy": dvh_score(structures),
     }
-    if predicted and found.patient.dose_gy is not None:
-        planned_gy = found.patient.dose_gy * body
+    if predicted and patient.dose_gy is not None:
+        planned_gy = patient.dose_gy * body
         scores["dose_score_vs_planned_gy"] = dose_score(planned_gy, evaluated_gy, body)
         scores["predictor_error_gy"] = dose_score(planned_gy, reference_gy, body)
     return scores
 
 
-def gamma_score(found: Evaluated, criterion: GammaCriterion) -> Scores:
+def gamma_score(case: EvaluatedCase, criterion: GammaCriterion) -> Scores:
     """NaN if no voxel of the reference reaches the cut-off."""
     result = gamma_pass_rate(
-        *found.in_body_gy,
-        found.patient.spacing_mm,
+        *case.in_body_gy,
+        case.patient.spacing_mm,
         dose_percent=criterion.dose_percent,
         distance_mm=criterion.distance_mm,
         cutoff_percent=criterion.cutoff_percent,
-        normalisation_gy=found.dataset.guidance.prescription_gy,
+        normalisation_gy=case.dataset.guidance.prescription_gy,
     )
     return {"gamma_pass_percent": 100 * result.pass_rate}
 
 
-def overlap_scores(found: Evaluated) -> Scores:
+def overlap_scores(case: EvaluatedCase) -> Scores:
     """Dice and surface distances of all targets as one, then of each; false positives far from any target."""
-    whole, spacing_mm = found.target(None), found.patient.spacing_mm
+    whole, spacing_mm = case.target(None), case.patient.spacing_mm
     far_cc = false_positive_cc_beyond(*whole, spacing_mm)
     scores = _overlaps("target", whole, spacing_mm) | {"target_fp_beyond_20mm_cc": far_cc}
-    names = list(found.dataset.guidance.target_gy)
+    names = list(case.dataset.guidance.target_gy)
     if len(names) == 1:
         return scores | {f"{names[0]}_{key}": scores[f"target_{key}"] for key in OVERLAPS}
     for name in names:
-        scores |= _overlaps(name, found.target(name), spacing_mm)
+        scores |= _overlaps(name, case.target(name), spacing_mm)
     return scores
 
 
@@ -121,27 +124,25 @@ def _overlaps(name: str, masks: tuple[np.ndarray, np.ndarray], spacing_mm: tuple
     return {f"{name}_{key}": value for key, value in values.items()}
 
 
-def structure_figures(found: Evaluated) -> dict[str, StructureFigures]:
+def structure_figures(case: EvaluatedCase) -> dict[str, StructureFigures]:
     """Of every reference structure in both doses."""
-    doses = zip(("reference", "evaluated"), found.in_body_gy, strict=True)
-    both = {which: _figures(found, number, dose_gy) for number, (which, dose_gy) in enumerate(doses)}
-    return {
-        one.name: StructureFigures(both["reference"][one.name], both["evaluated"][one.name]) for one in found.structures
-    }
+    reference, evaluated = (_figures(case, number, dose_gy) for number, dose_gy in enumerate(case.in_body_gy))
+    return {name: StructureFigures(reference[name], evaluated[name]) for name in reference}
 
 
-def _figures(found: Evaluated, number: int, in_body_gy: np.ndarray) -> dict[str, Mapping[str, float]]:
-    guidance = found.dataset.guidance
-    targets = [(guidance.target_gy[one.name], one.mask) for one in found.structures if one.kind == "target"]
+def _figures(case: EvaluatedCase, number: int, in_body_gy: np.ndarray) -> dict[str, Mapping[str, float]]:
+    guidance = case.dataset.guidance
+    of_targets = [structure for structure in case.structures if structure.kind == "target"]
+    targets = [(guidance.target_gy[target.name], target.mask) for target in of_targets]
     figures: dict[str, Mapping[str, float]] = {}
-    for one in found.structures:
-        dvh, gy = found.dvhs[one.name][number], guidance.target_gy.get(one.name, guidance.prescription_gy)
-        wrapped = target_figures(dvh, in_body_gy, targets, gy) if one.kind == "target" else {}
-        figures[one.name] = dvh_figures(dvh, gy) | wrapped
+    for structure in case.structures:
+        dvh, gy = case.dvhs[structure.name][number], guidance.target_gy.get(structure.name, guidance.prescription_gy)
+        wrapped = target_figures(dvh, in_body_gy, targets, gy) if structure.kind == "target" else {}
+        figures[structure.name] = dvh_figures(dvh, gy) | wrapped
     return figures
 
 
-def goal_rows(found: Evaluated, goals: Sequence[Goal]) -> list[ScorecardRow]:
+def goal_rows(case: EvaluatedCase, goals: Sequence[Goal]) -> list[ScorecardRow]:
     """The reference's structures in both doses against the goals."""
-    reference, evaluated = ({name: dvhs[number] for name, dvhs in found.dvhs.items()} for number in (0, 1))
+    reference, evaluated = ({name: dvhs[number] for name, dvhs in case.dvhs.items()} for number in (0, 1))
     return scorecard(goals, reference, evaluated)

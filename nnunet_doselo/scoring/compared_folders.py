@@ -71,7 +71,7 @@ def evaluate_contours(
     ------
     DoseloError: an unknown baseline; sets of different cases; what `evaluate_folder` and `compare_evaluations` refuse.
     """
-    names = [one.name for one in sets]
+    names = [contours.name for contours in sets]
     if baseline is not None and baseline not in names:
         raise DoseloError(f"the baseline must be one of {', '.join(names)}, found {baseline}")
     cases, remarks = shared_cases(dataset, sets, settings.split, common_cases=common_cases)
@@ -82,7 +82,7 @@ def evaluate_contours(
         return folder
 
     origin.prepare(cases)
-    folders = {one.name: {"": run(one, origin.source(one, cases))} for one in sets}
+    folders = {contours.name: {"": run(contours, origin.source(contours, cases))} for contours in sets}
     floor = origin.noise_floor(cases)
     references = ContourSet(NOISE_FLOOR, dataset.folder / f"labels{settings.split}")
     return compare_evaluations(
@@ -103,7 +103,7 @@ def shared_cases(
     ------
     DoseloError: a set has none, they have different ones (unless `common_cases`), or none in common.
     """
-    of_set = {one.name: set(predicted_cases(dataset, one.folder, split)) for one in sets}
+    of_set = {contours.name: set(predicted_cases(dataset, contours.folder, split)) for contours in sets}
     shared, known = set.intersection(*of_set.values()), set.union(*of_set.values())
     lacking = {name: sorted(known - cases) for name, cases in of_set.items() if known - cases}
     if lacking and (not common_cases or not shared):

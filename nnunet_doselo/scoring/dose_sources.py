@@ -100,8 +100,10 @@ class PlannedDoses:
         self, dataset: ExtendedDataset, doses: Path, reference_doses: Path | None = None, split: str = "Ts"
     ) -> None:
         """`reference_doses`: folder of the reference contours' doses; None takes the dataset's own of that split."""
-        self.own = dataset.folder / f"dose{split}"
-        self.pair = DosePair(DoseFolder(reference_doses or self.own, dataset.ending), DoseFolder(doses, dataset.ending))
+        self.dataset_doses = dataset.folder / f"dose{split}"
+        self.pair = DosePair(
+            DoseFolder(reference_doses or self.dataset_doses, dataset.ending), DoseFolder(doses, dataset.ending)
+        )
         self.cases: Sequence[str] = ()
 
     def prepare(self, cases: Sequence[str], predictions: Path, output: Path) -> DosePair:
@@ -118,10 +120,10 @@ class PlannedDoses:
 
     def provenance(self) -> dict[str, Any]:
         reference, evaluated = self.pair.reference, self.pair.evaluated
-        own = reference.folder == self.own
+        its_own = reference.folder == self.dataset_doses
         return {
             "evaluated_dose": evaluated.origin(self.cases),
-            "reference_dose": f"the dataset's own; {self.own}" if own else reference.origin(self.cases),
+            "reference_dose": f"the dataset's own; {self.dataset_doses}" if its_own else reference.origin(self.cases),
             "planner_remarks": evaluated.remarks(self.cases),
         }
 
@@ -133,8 +135,8 @@ def read_on_grid(file: Path, grid: Grid) -> np.ndarray:
     ------
     DoseloError: unreadable, or on another grid.
     """
-    array, found = read_array(file)
-    if differences := found.differences(grid):
+    array, file_grid = read_array(file)
+    if differences := file_grid.differences(grid):
         raise DoseloError(f"{file}: must lie on the grid of the case's CT: {'; '.join(differences)}")
     return array
 
