@@ -15,7 +15,7 @@ from nnunet_doselo.common.errors import DoseloError
 
 from .comparison_file import ComparedContours, Comparison, MetricTable, NoiseFloor, Summary, write_comparison
 from .comparison_file import read_comparison as read_comparison
-from .comparison_remarks import remarks_on
+from .comparison_remarks import remarks_on_comparison
 from .evaluation_file import CaseResult, Evaluation, read_evaluation
 from .intervals import bootstrap_interval
 from .metrics import METRICS, OVERLAPS, Metric, overlap_metric
@@ -70,7 +70,7 @@ def compare_evaluations(
         table=table,
         structures=metric_table(_of_structures(first), loaded, baseline, structure_errors),
         noise_floor=_floor(floor, table.metrics) if floor else None,
-        remarks=[*remarks, *remarks_on(loaded, table.tests, table.metrics, floor)],
+        remarks=[*remarks, *remarks_on_comparison(loaded, table.tests, table.metrics, floor)],
         provenance=_provenance(loaded, first),
     )
     write_comparison(output, comparison, loaded)

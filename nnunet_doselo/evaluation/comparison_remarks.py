@@ -13,7 +13,7 @@ NAMED = 5
 FLOOR_METRIC, RULER_METRIC = "rmae", "predictor_error_gy"
 
 
-def remarks_on(
+def remarks_on_comparison(
     loaded: Mapping[str, Mapping[str, Evaluation]],
     tests: Mapping[str, Mapping[str, PairedComparison]],
     metrics: Mapping[str, Metric],

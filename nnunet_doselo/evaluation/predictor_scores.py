@@ -49,7 +49,7 @@ class PredictorScores:
     @classmethod
     def of(cls, cases: Sequence[PredictorCase]) -> "PredictorScores":
         """Sorted; a case whose score is no number comes first, where it is seen."""
-        return cls(sorted(cases, key=lambda one: (not math.isnan(one.dose_score_gy), -one.dose_score_gy)))
+        return cls(sorted(cases, key=lambda case: (not math.isnan(case.dose_score_gy), -case.dose_score_gy)))
 
     @property
     def structures(self) -> list[StructureDose]:
