@@ -11,7 +11,7 @@ GPU = {"GPU": 1}
 
 
 class _Executor(Executor):
-    """dask's, for `run.perform`: what follows from a job goes before jobs that need none, such as the next training."""
+    """dask's, for `benchmark_run.perform`: what follows from a job goes before jobs that need none, such as the next training."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor

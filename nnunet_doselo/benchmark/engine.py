@@ -10,9 +10,9 @@ from typing import Protocol
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.process import kill_means_interrupt
 
+from .benchmark_run import Run, RunEnded, failed, perform, told
 from .jobs import DONE, Job, JobRecord, current_record, key_of, write_record
 from .pools import Pools
-from .run import Run, RunEnded, failed, perform, told
 
 TRIES = 3
 LOOK_S = 1.0

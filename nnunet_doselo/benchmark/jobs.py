@@ -26,7 +26,7 @@ class Job:
     """A unit of work that can be sent to another process or machine.
 
     name: also that of its record and of its log.
-    work: a function that can be imported; called with a `run.Run`, then `arguments`.
+    work: a function that can be imported; called with a `benchmark_run.Run`, then `arguments`.
     settings: all that decides what it makes, besides the results of the jobs that it `needs`; JSON.
     heavy: a training or a prediction: few at a time, on a GPU where there is one.
     """

@@ -12,11 +12,11 @@ from nnunet_doselo.common.versions import versions
 from nnunet_doselo.evaluation.result_files import COMPARED_BY, MANIFEST_FILE, MANIFEST_FORMAT
 
 from .graph import CHECK, EVALUATION, PLAN, PREDICTION
-from .inputs import sha256_of_json
 from .jobs import DONE, WAITING, Job, JobRecord
 from .same import remarks_on, same_in_words
 from .setting import Benchmark
 from .training_facts import TrainingFacts, facts_from
+from .training_inputs import sha256_of_json
 
 
 class Manifest:

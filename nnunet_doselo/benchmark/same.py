@@ -8,10 +8,10 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json
 from nnunet_doselo.planning.plan_record import ENGINE_NAMES
 
-from .inputs import plans_of, require_equal, sha256_of_json
 from .names import is_guided, length_of, require_one_length
 from .setting import Benchmark
 from .training_facts import TrainingFacts
+from .training_inputs import plans_of, require_equal, sha256_of_json
 
 TRAIN = "nnUNetv2_train"
 

@@ -12,8 +12,8 @@ from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, ra
 from nnunet_doselo.evaluation.result_files import COMPARED_BY, EVALUATIONS, NOISE_FLOOR, REFERENCE
 from nnunet_doselo.planning.interface import ENGINES
 
-from .inputs import PREPROCESS, Inputs, hash_inputs, plans_of, preprocessed_cases
 from .names import length_of, require_one_length
+from .training_inputs import PREPROCESS, Inputs, hash_inputs, plans_of, preprocessed_cases
 
 NNUNETS_SEED, NNUNETS_FOLDS = 12345, 5
 

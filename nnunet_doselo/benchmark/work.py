@@ -18,13 +18,13 @@ from nnunet_doselo.planning.plan_record import read_record, record_path
 from nnunet_doselo.scoring import contour_folder
 from nnunet_doselo.scoring.dose_sources import PlannedDoses
 
-from .inputs import INPUTS_FILE
+from .benchmark_run import Run
 from .jobs import Made
 from .names import titles
-from .run import Run
 from .same import checked, validated_cases
 from .setting import Benchmark
 from .training_facts import read_training
+from .training_inputs import INPUTS_FILE
 
 UNFINISHED = (LATEST_CHECKPOINT, BEST_CHECKPOINT)
 

@@ -40,7 +40,7 @@ def benchmark(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the benchmark.")] = Path("benchmark"),
 ) -> None:
     """Train what is missing, predict, plan every contour, score and compare; run it again to go on where it was."""
-    from nnunet_doselo.benchmark import main
+    from nnunet_doselo.benchmark import whole_benchmark
     from nnunet_doselo.benchmark.names import parse_folds, with_lambdas
     from nnunet_doselo.benchmark.setting import Asked
 
@@ -48,12 +48,14 @@ def benchmark(
     asked = Asked(
         dataset, configuration, names, parse_folds(folds), baseline or names[0], split, engine, plans, seed, device
     )
-    found = main.find(asked, output)
+    found = whole_benchmark.find(asked, output)
     _say_what(found)
     if not scheduler:
-        main.require_device(found)
+        whole_benchmark.require_device(found)
     command = shlex.join(["doselo", *sys.argv[1:]])
-    outcome = main.run_benchmark(found, _pools(found, scheduler, trainings_at_once, processes), console, command)
+    outcome = whole_benchmark.run_benchmark(
+        found, _pools(found, scheduler, trainings_at_once, processes), console, command
+    )
     _say_outcome(outcome)
     if outcome.failed or outcome.waiting:
         raise typer.Exit(1)

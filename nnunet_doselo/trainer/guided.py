@@ -14,7 +14,7 @@ from torch import nn
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.parallel import default_processes
 from nnunet_doselo.common.sensitivity import sensitivity_line
-from nnunet_doselo.context.dataset import DatasetWithContext
+from nnunet_doselo.context.loading import DatasetWithContext
 from nnunet_doselo.context.preprocessed import ContextFolder
 from nnunet_doselo.context.transforms import split_batch, with_context
 from nnunet_doselo.dataset.folder import raw_dataset

@@ -15,9 +15,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from nnunet_doselo.benchmark.main import Outcome, find, run_benchmark
 from nnunet_doselo.benchmark.seeded_record import TrainingRun, append_run
 from nnunet_doselo.benchmark.setting import Asked
+from nnunet_doselo.benchmark.whole_benchmark import Outcome, find, run_benchmark
 from nnunet_doselo.dataset.images import write_array
 
 DATASET = "Dataset031_Head"

@@ -9,8 +9,7 @@ from finished_trainings import BCE, DEFAULT, InlinePools, finish, make_project, 
 from stub_planner import StubPlanner
 from typer.testing import CliRunner, Result
 
-from nnunet_doselo.benchmark import main
-from nnunet_doselo.benchmark.run import Run
+from nnunet_doselo.benchmark.benchmark_run import Run
 from nnunet_doselo.benchmark.setting import Asked, Benchmark
 from nnunet_doselo.cli.benchmark import benchmark
 from nnunet_doselo.cli.several_values import SeveralValues

@@ -128,7 +128,7 @@ def test_a_folder_that_workers_do_not_see_is_a_clear_error(
     go: Go, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The workers' own folder is another: to them a relative path is one that they do not see."""
-    monkeypatch.setattr("nnunet_doselo.benchmark.run.Path.resolve", lambda path: path)
+    monkeypatch.setattr("nnunet_doselo.benchmark.benchmark_run.Path.resolve", lambda path: path)
     monkeypatch.chdir(tmp_path)
     pools = DaskPools(cluster.address, gpu=False)
     with running_in(Path("here"), pools) as run:

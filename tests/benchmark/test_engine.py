@@ -13,10 +13,10 @@ import pytest
 from processes_seen import assert_ends, pid_in, wait_until
 from toy_jobs import Go, add, calls, die_always, die_at_first, refuse, run_forever, sums, wait_for
 
+from nnunet_doselo.benchmark.benchmark_run import Run
 from nnunet_doselo.benchmark.engine import run_jobs, running_in
 from nnunet_doselo.benchmark.jobs import Job, JobRecord, record_file
 from nnunet_doselo.benchmark.pools import LocalPools
-from nnunet_doselo.benchmark.run import Run
 from nnunet_doselo.common.errors import DoseloError
 
 

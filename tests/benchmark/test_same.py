@@ -24,10 +24,10 @@ from finished_trainings import (
 from predictors import card_of, random_network
 from stub_planner import StubPlanner
 
-from nnunet_doselo.benchmark.main import find
 from nnunet_doselo.benchmark.manifest import MANIFEST_FILE, Manifest
 from nnunet_doselo.benchmark.same import checked, remarks_on, same_in_words
 from nnunet_doselo.benchmark.training_facts import TrainingFacts, read_training
+from nnunet_doselo.benchmark.whole_benchmark import find
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from processes_seen import assert_ends, pid_in
 
-from nnunet_doselo.benchmark.run import Run
+from nnunet_doselo.benchmark.benchmark_run import Run
 from nnunet_doselo.benchmark.supervised import run_supervised
 from nnunet_doselo.common.errors import DoseloError
 

@@ -9,7 +9,7 @@ from finished_trainings import BCE, DATASET, DEFAULT, DOSELO, finish, go, make_p
 from predictors import card_of, random_network
 from stub_planner import ISOCENTRE_MM, StubPlanner
 
-from nnunet_doselo.benchmark.run import Run
+from nnunet_doselo.benchmark.benchmark_run import Run
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
 

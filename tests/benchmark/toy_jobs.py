@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nnunet_doselo.benchmark.benchmark_run import Run
 from nnunet_doselo.benchmark.jobs import Job, JobRecord, Made
-from nnunet_doselo.benchmark.run import Run
 from nnunet_doselo.common.errors import DoseloError
 
 Go = Callable[..., dict[str, JobRecord]]

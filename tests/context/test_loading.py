@@ -10,7 +10,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.context.dataset import DatasetWithContext, ImageAndCT, Organs
+from nnunet_doselo.context.loading import DatasetWithContext, ImageAndCT, Organs
 from nnunet_doselo.context.transforms import split_batch, with_context
 from nnunet_doselo.dataset.geometry import AIR_HU
 
