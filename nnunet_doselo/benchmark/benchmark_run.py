@@ -20,7 +20,7 @@ from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.nnunet_environment import FOLDER_VARIABLES, TRAINER_FOLDER, TRAINER_VARIABLE
 from nnunet_doselo.common.process import last_lines
 
-from .jobs import DONE, FAILED, Job, JobRecord, current_record, log_file, states_of, write_record
+from .jobs import DONE, FAILED, Job, JobRecord, current_record, job_log_file, states_of, write_job_record
 from .supervised import run_supervised
 
 RUN_FILE = ".run"
@@ -73,7 +73,7 @@ class Run:
         DoseloError: it failed; the message has the end of the log.
         RunEnded: the run was ended, and so was the command.
         """
-        log = log_file(self.folder, job)
+        log = job_log_file(self.folder, job)
         others = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
         environment = {**others, **self.environment, "PYTHONUNBUFFERED": "1"}
         status = run_supervised(command, environment, log, self.require_current)
@@ -100,12 +100,12 @@ def perform(run: Run, job: Job, key: str) -> JobRecord:
     RunEnded passes through, everything else that goes wrong is in the record.
     """
     run.require_folder()
-    if before := current_record(run.folder, job.name, key):
-        return before
+    if done := current_record(run.folder, job.name, key):
+        return done
     run.require_current()
     start = time.time()
     record = _outcome(run, job, key, start)
-    write_record(run.folder, record)
+    write_job_record(run.folder, record)
     return record
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from nnunet_doselo.common.errors import DoseloError
 
 CONNECT_S = 10
-GPU = {"GPU": 1}
+NEEDS_GPU = {"GPU": 1}
 
 
 class _Executor(Executor):
-    """dask's, for `benchmark_run.perform`: what follows from a job goes before jobs that need none, such as the next training."""
+    """dask's, for `benchmark_run.perform`: jobs that follow from others go first, before the next training."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
@@ -50,7 +50,7 @@ class DaskPools:
                 "pass the address that it prints"
             ) from error
         self._light = _Executor(self.client.get_executor(pure=False))
-        self._heavy = _Executor(self.client.get_executor(pure=False, resources=GPU)) if gpu else self._light
+        self._heavy = _Executor(self.client.get_executor(pure=False, resources=NEEDS_GPU)) if gpu else self._light
 
     def executor(self, *, heavy: bool) -> Executor:
         return self._heavy if heavy else self._light

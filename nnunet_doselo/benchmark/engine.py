@@ -11,12 +11,12 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.process import kill_means_interrupt
 
 from .benchmark_run import Run, RunEnded, failed, perform, told
-from .jobs import DONE, Job, JobRecord, current_record, key_of, write_record
+from .jobs import DONE, Job, JobRecord, current_record, key_of, write_job_record
 from .pools import Pools
 
 TRIES = 3
-LOOK_S = 1.0
-GO_ON = "what is finished is kept; the same command goes on from there"
+RUN_CHECK_S = 1.0
+GOES_ON = "what is finished is kept; the same command goes on from there"
 
 
 class Observer(Protocol):
@@ -42,9 +42,9 @@ def running_in(folder: Path, pools: Pools) -> Iterator[Run]:
         try:
             yield run
         except KeyboardInterrupt:
-            raise DoseloError(f"interrupted; {GO_ON}") from None
+            raise DoseloError(f"interrupted; {GOES_ON}") from None
         except RunEnded as error:
-            raise DoseloError(f"{error}; {GO_ON}") from None
+            raise DoseloError(f"{error}; {GOES_ON}") from None
         finally:
             run.end()
             pools.stop()
@@ -91,7 +91,7 @@ class _Engine:
             self._hand_out()
             if not self.running:
                 return self.records
-            ended, _ = wait(self.running, LOOK_S, FIRST_COMPLETED)
+            ended, _ = wait(self.running, RUN_CHECK_S, FIRST_COMPLETED)
             self.run.require_current()
             for future in ended:
                 self._take(future)
@@ -101,14 +101,14 @@ class _Engine:
             if all(need in self.records and self.records[need].status == DONE for need in job.needs):
                 del self.to_do[job.name]
                 key = key_of(job, self.records)
-                if before := current_record(self.run.folder, job.name, key):
-                    self._end(job, before, new=False)
+                if done := current_record(self.run.folder, job.name, key):
+                    self._end(job, done, new=False)
                 else:
                     self.ready[job.name] = (job, key)
 
     def _hand_out(self) -> None:
         # in the order given, so that a prediction goes before the trainings of the next fold
-        for job, key in sorted(self.ready.values(), key=lambda one: self.place[one[0].name]):
+        for job, key in sorted(self.ready.values(), key=lambda ready: self.place[ready[0].name]):
             width = self.pools.width(heavy=job.heavy)
             busy = sum(other.heavy == job.heavy for other, _, _ in self.running.values())
             if width is None or busy < width:
@@ -141,7 +141,7 @@ class _Engine:
             return
         except Exception as error:  # it could not be sent, or its worker died too often
             record = failed(job, key, told(error))
-            write_record(self.run.folder, record)
+            write_job_record(self.run.folder, record)
         self._end(job, record, new=True)
 
     def _died(self, job: Job, key: str, executor: Executor) -> None:
@@ -154,7 +154,7 @@ class _Engine:
         record = failed(
             job, key, f"its process was killed {TRIES} times, perhaps for want of memory; try a smaller -np"
         )
-        write_record(self.run.folder, record)
+        write_job_record(self.run.folder, record)
         self._end(job, record, new=True)
 
     def _end(self, job: Job, record: JobRecord, *, new: bool) -> None:
@@ -163,4 +163,4 @@ class _Engine:
             observer.ended(job, record, new=new)
 
     def _lost(self) -> DoseloError:
-        return DoseloError(f"{self.pools.lost()}; {GO_ON}")
+        return DoseloError(f"{self.pools.lost()}; {GOES_ON}")

@@ -13,8 +13,8 @@ from .names import is_guided
 from .setting import Benchmark
 from .work import name_of
 
-KINDS = ("training", "check", "prediction", "plan", "evaluation", "comparison")
-TRAINING, CHECK, PREDICTION, PLAN, EVALUATION, COMPARISON = KINDS
+JOB_KINDS = ("training", "check", "prediction", "plan", "evaluation", "comparison")
+TRAINING, CHECK, PREDICTION, PLAN, EVALUATION, COMPARISON = JOB_KINDS
 
 
 def benchmark_jobs(benchmark: Benchmark) -> list[Job]:
@@ -52,7 +52,7 @@ def comparison_job(
     return Job(
         COMPARISON,
         COMPARISON,
-        work.compare,
+        work.compare_with_baseline,
         (benchmark, trainers, benchmark.noise_floor if measured else None, tuple(remarks)),
         {"results": results, "baseline": benchmark.asked.baseline, "remarks": list(remarks), **_package()},
     )
@@ -66,24 +66,31 @@ def _true_contours(benchmark: Benchmark) -> Iterator[Job]:
         again.append(f"{PLAN}-{NOISE_FLOOR}-{case}")
         yield _plan(benchmark, again[-1], case, labels, benchmark.noise_floor / PLANS, _reference(case))
     yield Job(
-        f"{EVALUATION}-{NOISE_FLOOR}", EVALUATION, work.evaluate_noise, (benchmark,), _scored(benchmark), tuple(again)
+        f"{EVALUATION}-{NOISE_FLOOR}",
+        EVALUATION,
+        work.evaluate_noise_floor,
+        (benchmark,),
+        _scored(benchmark),
+        tuple(again),
     )
 
 
 def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
     which = (benchmark, trainer, fold)
-    names = {kind: name_of(kind, trainer, fold) for kind in KINDS}
-    yield Job(names[TRAINING], TRAINING, work.train, which, _trained(*which), heavy=True)
+    names = {kind: name_of(kind, trainer, fold) for kind in JOB_KINDS}
+    yield Job(names[TRAINING], TRAINING, work.train_fold, which, _trained(*which), heavy=True)
     expected = {**_trained(*which), **_package()}
-    yield Job(names[CHECK], CHECK, work.check, which, expected, (names[TRAINING],))
+    yield Job(names[CHECK], CHECK, work.check_fold, which, expected, (names[TRAINING],))
     images = {"split": benchmark.split, **_scored(benchmark)}
-    yield Job(names[PREDICTION], PREDICTION, work.predict, which, images, (names[TRAINING], names[CHECK]), heavy=True)
+    yield Job(
+        names[PREDICTION], PREDICTION, work.predict_fold, which, images, (names[TRAINING], names[CHECK]), heavy=True
+    )
     plans, folder = [], benchmark.evaluation(trainer, fold)
     for case in benchmark.cases[fold]:
         labels = folder / PREDICTIONS / f"{case}{benchmark.dataset.ending}"
         plans.append(name_of(PLAN, trainer, fold, case))
         yield _plan(benchmark, plans[-1], case, labels, folder / PLANS, names[PREDICTION], _reference(case))
-    yield Job(names[EVALUATION], EVALUATION, work.evaluate, which, _scored(benchmark), (names[PREDICTION], *plans))
+    yield Job(names[EVALUATION], EVALUATION, work.evaluate_fold, which, _scored(benchmark), (names[PREDICTION], *plans))
 
 
 def _reference(case: str) -> str:

@@ -62,17 +62,17 @@ def key_of(job: Job, records: Mapping[str, JobRecord]) -> str:
     return sha256_of_json([job.kind, job.name, job.settings, needed])
 
 
-def record_file(folder: Path, name: str) -> Path:
+def job_record_file(folder: Path, name: str) -> Path:
     return folder / "jobs" / f"{name}.json"
 
 
-def log_file(folder: Path, name: str) -> Path:
+def job_log_file(folder: Path, name: str) -> Path:
     return folder / "logs" / f"{name}.log"
 
 
 def current_record(folder: Path, name: str, key: str) -> JobRecord | None:
     """The record of a job that was done with this key, and whose files are still as it left them; else None."""
-    file = record_file(folder, name)
+    file = job_record_file(folder, name)
     if not file.exists():
         return None
     try:
@@ -84,9 +84,9 @@ def current_record(folder: Path, name: str, key: str) -> JobRecord | None:
     return record if all(_state(folder / path) == state for path, state in record.files.items()) else None
 
 
-def write_record(folder: Path, record: JobRecord) -> None:
+def write_job_record(folder: Path, record: JobRecord) -> None:
     """The file appears whole or not at all."""
-    write_json(record_file(folder, record.name), record)
+    write_json(job_record_file(folder, record.name), record)
 
 
 def states_of(folder: Path, files: tuple[Path, ...]) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ from nnunet_doselo.evaluation.result_files import COMPARED_BY, MANIFEST_FILE, MA
 
 from .graph import CHECK, EVALUATION, PLAN, PREDICTION
 from .jobs import DONE, WAITING, Job, JobRecord
-from .same import remarks_on, same_in_words
+from .same import remarks_on_trainings, same_in_words
 from .setting import Benchmark
 from .training_facts import TrainingFacts, facts_from
 from .training_inputs import sha256_of_json
@@ -52,7 +52,7 @@ class Manifest:
 
     def remarks(self) -> list[str]:
         """What a reader of the results has to know."""
-        return [*remarks_on(self.benchmark, self.facts()), *self.left_out]
+        return [*remarks_on_trainings(self.benchmark, self.facts()), *self.left_out]
 
     def content(self) -> dict[str, Any]:
         benchmark, asked, facts = self.benchmark, self.benchmark.asked, self.facts()
@@ -75,7 +75,7 @@ class Manifest:
             "hours": hours(self.records, facts),
             "same": _same(benchmark, facts),
             "remarks": self.remarks(),
-            "trainings": [_training(one) for one in facts],
+            "trainings": [_training(training) for training in facts],
             "jobs": [self._job(job) for job in self.jobs.values()],
         }
 
@@ -95,9 +95,9 @@ def hours(records: Mapping[str, JobRecord], facts: Sequence[TrainingFacts]) -> d
     """By kind of work, trainings by trainer as they took wherever they were run; None for a trainer of which nothing
     is known."""
     training: dict[str, float | None] = {}
-    for one in facts:
-        before = training.get(one.trainer, 0.0)
-        training[one.trainer] = None if before is None or one.hours is None else before + one.hours
+    for fold in facts:
+        hours_so_far = training.get(fold.trainer, 0.0)
+        training[fold.trainer] = None if hours_so_far is None or fold.hours is None else hours_so_far + fold.hours
     seconds = {
         kind: sum(record.seconds for record in records.values() if record.kind == kind)
         for kind in (PREDICTION, PLAN, EVALUATION)
@@ -144,7 +144,7 @@ def _training(facts: TrainingFacts) -> dict[str, Any]:
 
 
 def _machines(facts: Sequence[TrainingFacts]) -> set[str]:
-    return {name for one in facts for name in one.hardware}
+    return {name for training in facts for name in training.hardware}
 
 
 def _created(file: Path) -> str:

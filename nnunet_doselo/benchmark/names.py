@@ -111,10 +111,10 @@ def require_one_length(lengths: dict[str, Length | None]) -> Length | None:
     known = {name: length for name, length in lengths.items() if length}
     if len({*known.values()}) > 1:
         (first, length), *rest = known.items()
-        other, theirs = next((name, found) for name, found in rest if found != length)
+        other, other_length = next((name, differing) for name, differing in rest if differing != length)
         raise DoseloError(
-            f"all trainers must train equally long, found {first} with {length} and {other} with {theirs}; a suffix "
-            "like _100epochs_250iterations sets both"
+            f"all trainers must train equally long, found {first} with {length} and {other} with {other_length}; a "
+            "suffix like _100epochs_250iterations sets both"
         )
     return next(iter(known.values()), None)
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-PATIENCE_S = 5.0
+CHILD_END_S = 5.0
 
 
 class Pools(Protocol):
@@ -57,7 +57,7 @@ class LocalPools:
         self._processes.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             child.terminate()
-            child.join(PATIENCE_S)
+            child.join(CHILD_END_S)
 
     def _new(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from .jobs import FAILED, Job, JobRecord
 from .pools import Pools
 
-SHOWN = 2
+NAMES_SHOWN = 2
 """Names of running jobs that stand beside a bar."""
 
 
@@ -61,7 +61,7 @@ class Tallies:
         # an engine with a queue of its own does as many at a time as were seen at a time
         width = self.pools.width(heavy=tally.heavy) or max(1, len(tally.running))
         seconds = tally.seconds_left(width)
-        return f"about {clock(seconds)} left" if seconds and seconds >= 1 else ""
+        return f"about {time_in_words(seconds)} left" if seconds and seconds >= 1 else ""
 
 
 class Lines:
@@ -88,7 +88,7 @@ class Lines:
             tally = self.tallies.kinds[job.kind]
             left = self.tallies.left(job.kind)
             count = f"{job.kind} {tally.ended} of {tally.total}"
-            self._say(", ".join(filter(None, [f"{job.name}: done in {clock(record.seconds)}", count, left])))
+            self._say(", ".join(filter(None, [f"{job.name}: done in {time_in_words(record.seconds)}", count, left])))
 
     def _say(self, text: str) -> None:
         self.last = time.monotonic()
@@ -129,18 +129,18 @@ class Bars:
 
     def _show(self, kind: str) -> None:
         tally = self.tallies.kinds[kind]
-        names = ", ".join(name.removeprefix(f"{kind}-") for name in tally.running[:SHOWN])
-        more = f" and {len(tally.running) - SHOWN} more" if len(tally.running) > SHOWN else ""
+        names = ", ".join(name.removeprefix(f"{kind}-") for name in tally.running[:NAMES_SHOWN])
+        more = f" and {len(tally.running) - NAMES_SHOWN} more" if len(tally.running) > NAMES_SHOWN else ""
         failures = f"{tally.failed} failed" if tally.failed else ""
         now = "; ".join(filter(None, [names + more, failures, self.tallies.left(kind)]))
         self.progress.update(self.bars[kind], completed=tally.ended, now=escape(now))
 
 
-def shown(tallies: Tallies, console: Console) -> Bars | Lines:
+def display_of(tallies: Tallies, console: Console) -> Bars | Lines:
     return Bars(tallies, console) if console.is_terminal else Lines(tallies, console)
 
 
-def clock(seconds: float) -> str:
+def time_in_words(seconds: float) -> str:
     """Hours and minutes, below an hour minutes and seconds: 125 -> "2:05 min"."""
     whole = int(seconds)
     if whole < 3600:

@@ -13,7 +13,7 @@ from .setting import Benchmark
 from .training_facts import TrainingFacts
 from .training_inputs import plans_of, require_equal, sha256_of_json
 
-TRAIN = "nnUNetv2_train"
+TRAINED_BY = "nnUNetv2_train"
 
 
 def checked(facts: TrainingFacts, benchmark: Benchmark) -> TrainingFacts:
@@ -48,12 +48,13 @@ def same_in_words(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[
     """
     length = require_one_length({known.name: known.length for known in facts})
     asked, inputs = benchmark.asked, benchmark.inputs.folds[benchmark.asked.folds[0]]
-    seeded, guided = [one for one in facts if one.seeds], [one for one in facts if one.predictor_sha256]
+    noted = [training for training in facts if training.noted]
+    seeded = [training for training in facts if training.seeds]
+    guided = [training for training in facts if training.predictor_sha256]
     said = [
         f"plans {asked.plans}, configuration {asked.configuration} (SHA-256 {inputs.plans[:12]}), and dataset.json "
         f"({inputs.dataset_json[:12]})",
-        f"preprocessed data ({inputs.preprocessed[:12]}), written down for {sum(one.noted for one in facts)} of "
-        f"{len(facts)} trainings",
+        f"preprocessed data ({inputs.preprocessed[:12]}), written down for {len(noted)} of {len(facts)} trainings",
         f"folds {', '.join(map(str, asked.folds))} of splits_final.json",
         f"seed {asked.seed} at the start of {len(seeded)} of {len(facts)} trainings",
         f"the same {len(benchmark.all_cases)} cases of images{benchmark.split}, their labels, CT and organs "
@@ -67,27 +68,29 @@ def same_in_words(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[
     return said
 
 
-def remarks_on(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[str]:
+def remarks_on_trainings(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[str]:
     """What could not be made sure of, or is not the same though it may not matter."""
+    unseeded = [training for training in facts if not training.seeds]
+    continued = [training for training in facts if len(training.seeds) > 1]
+    not_noted = [training for training in facts if not training.noted]
+    older = [training for training in not_noted if training.started and training.started < benchmark.inputs.newest]
     said = {
-        "no record of a seed (not started by this benchmark)": [one for one in facts if not one.seeds],
-        "interrupted and continued, where it was seeded anew": [one for one in facts if len(one.seeds) > 1],
-        "not begun by this benchmark, so its data are known from nnU-Net's copies of plans and dataset.json alone": [
-            one for one in facts if not one.noted
-        ],
-        "begun before the preprocessed data were last written": [
-            one for one in facts if not one.noted and one.started and one.started < benchmark.inputs.newest
-        ],
+        "no record of a seed (not started by this benchmark)": unseeded,
+        "interrupted and continued, where it was seeded anew": continued,
+        "not begun by this benchmark, so its data are known from nnU-Net's copies of plans and dataset.json alone": (
+            not_noted
+        ),
+        "begun before the preprocessed data were last written": older,
     }
-    found = [f"{what}: {', '.join(one.name for one in those)}" for what, those in said.items() if those]
-    if loaders := {count for one in facts for count in one.loader_processes} - {"0"}:
-        found.append(
+    remarks = [f"{what}: {', '.join(training.name for training in those)}" for what, those in said.items() if those]
+    if loaders := {count for training in facts for count in training.loader_processes} - {"0"}:
+        remarks.append(
             "batches differ between trainers, because nnU-Net's loader processes seed themselves (nnUNet_n_proc_DA: "
             f"{', '.join(sorted(loaders))}; 0 makes them alike)"
         )
-    if len(machines := {name for one in facts for name in one.hardware}) > 1:
-        found.append(f"trained on different hardware: {', '.join(sorted(machines))}")
-    return found
+    if len(machines := {name for training in facts for name in training.hardware}) > 1:
+        remarks.append(f"trained on different hardware: {', '.join(sorted(machines))}")
+    return remarks
 
 
 def _require_model_of(benchmark: Benchmark, trainer: str) -> None:
@@ -95,10 +98,14 @@ def _require_model_of(benchmark: Benchmark, trainer: str) -> None:
     asked, model = benchmark.asked, benchmark.model(trainer)
     now = benchmark.inputs.folds[asked.folds[0]]
     plans = plans_of(
-        read_json(model / "plans.json", TRAIN, keys=["configurations"]), asked.configuration, str(model / "plans.json")
+        read_json(model / "plans.json", TRAINED_BY, keys=["configurations"]),
+        asked.configuration,
+        str(model / "plans.json"),
     )
     require_equal(f"{model}: plans of {asked.configuration}", sha256_of_json(plans), now.plans)
-    require_equal(f"{model}: dataset.json", sha256_of_json(read_json(model / "dataset.json", TRAIN)), now.dataset_json)
+    require_equal(
+        f"{model}: dataset.json", sha256_of_json(read_json(model / "dataset.json", TRAINED_BY)), now.dataset_json
+    )
 
 
 def _require_validated_on(benchmark: Benchmark, training: Path, fold: int) -> None:
@@ -119,5 +126,5 @@ def validated_cases(training: Path, ending: str) -> set[str]:
     summary = training / "validation" / "summary.json"
     if not summary.exists():
         return set()
-    scored = read_json(summary, f"{TRAIN} --val", keys=["metric_per_case"])["metric_per_case"]
+    scored = read_json(summary, f"{TRAINED_BY} --val", keys=["metric_per_case"])["metric_per_case"]
     return {Path(case["prediction_file"]).name.removesuffix(ending) for case in scored}

@@ -20,13 +20,11 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from nnunet_doselo.benchmark.seeded_record import RECORD_FILE, TrainingRun, append_run, read_runs
+from nnunet_doselo.benchmark.training_facts import TrainingRun, append_run
 from nnunet_doselo.common.errors import DoseloError
 
-__all__ = ["RECORD_FILE", "TrainingRun", "read_runs", "train"]
-
 LOCK_FILE = ".doselo_training.lock"
-PATIENCE_S = 60.0
+LOCK_S = 60.0
 
 
 def set_seeds(seed: int) -> None:
@@ -43,7 +41,7 @@ def hardware(device: str) -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
-def train(seed: int, arguments: Sequence[str]) -> None:
+def train_with_seed(seed: int, arguments: Sequence[str]) -> None:
     """nnU-Net's own entry point with these arguments; the record is written whether it ends well or not.
 
     Raises
@@ -72,7 +70,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK_FILE)
     try:
-        lock.acquire(timeout=PATIENCE_S)
+        lock.acquire(timeout=LOCK_S)
     except Timeout as error:
         raise DoseloError(f"{folder}: another training writes into this folder; wait for its end, or end it") from error
     try:
@@ -115,4 +113,4 @@ def _option(arguments: Sequence[str], name: str, default: str) -> str:
 
 
 if __name__ == "__main__":
-    train(int(sys.argv[1]), sys.argv[2:])
+    train_with_seed(int(sys.argv[1]), sys.argv[2:])

@@ -13,7 +13,7 @@ from nnunet_doselo.evaluation.result_files import COMPARED_BY, EVALUATIONS, NOIS
 from nnunet_doselo.planning.interface import ENGINES
 
 from .names import length_of, require_one_length
-from .training_inputs import PREPROCESS, Inputs, hash_inputs, plans_of, preprocessed_cases
+from .training_inputs import PREPROCESSED_BY, Inputs, hash_inputs, plans_of, preprocessed_cases
 
 NNUNETS_SEED, NNUNETS_FOLDS = 12345, 5
 
@@ -131,7 +131,7 @@ def _plans(preprocessed: Path, asked: Asked) -> dict[str, Any]:
             f"{file}: no such file; plan and preprocess first: nnUNetv2_plan_and_preprocess -d {number} "
             f"-c {asked.configuration}"
         )
-    return plans_of(read_json(file, PREPROCESS, keys=["configurations"]), asked.configuration, str(file))
+    return plans_of(read_json(file, PREPROCESSED_BY, keys=["configurations"]), asked.configuration, str(file))
 
 
 def _require_same_declarations(dataset: ExtendedDataset, preprocessed: Path) -> None:

@@ -17,14 +17,14 @@ from pathlib import Path
 from nnunet_doselo.common.process import stop_group
 
 MODULE = "nnunet_doselo.benchmark.supervised"
-LOOK_S = 1.0
+REQUIRE_S = 1.0
 POLL_S = 0.1
 
 
 def run_supervised(
     command: Sequence[str], environment: Mapping[str, str], log: Path, require: Callable[[], None]
 ) -> int:
-    """Run and wait; what it prints is appended to `log`. Its exit status, as `main` gives it.
+    """Run and wait; what it prints is appended to `log`. Its exit status, as `supervise` gives it.
 
     `require` is called every second; if it raises, the command and all its processes are stopped first.
     """
@@ -42,7 +42,7 @@ def run_supervised(
             while process.poll() is None:
                 require()
                 with suppress(subprocess.TimeoutExpired):
-                    process.wait(LOOK_S)
+                    process.wait(REQUIRE_S)
         finally:
             assert process.stdin is not None
             process.stdin.close()
@@ -50,7 +50,7 @@ def run_supervised(
     return status
 
 
-def main(command: Sequence[str]) -> int:
+def supervise(command: Sequence[str]) -> int:
     """The command's exit status; 128 + n if signal n ended it, as shells have it."""
     alone = threading.Event()
     threading.Thread(target=_wait_for_end_of_input, args=(alone,), daemon=True).start()
@@ -71,4 +71,4 @@ def _wait_for_end_of_input(alone: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(supervise(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""What nnU-Net and `seeded_training` have written down about a finished training."""
+"""What nnU-Net and `seeded_training` have written down about a training: each of its runs, its facts, its curves."""
 
 import math
 import re
@@ -8,14 +8,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nnunet_doselo.common.files import read_json
+from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.nnunet_environment import FINAL_CHECKPOINT
+from nnunet_doselo.evaluation.result_files import COMPARED_BY
 
 from .names import Length
-from .seeded_record import TrainingRun, read_runs
 
+RECORD_FILE = "doselo_training.json"
 TIME = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?): ")
-CURVES = {
+LOGGED_AS = {
     "train_loss": "train_losses",
     "val_loss": "val_losses",
     "ema_dice": "ema_fg_dice",
@@ -28,6 +29,31 @@ CURVES = {
     },
 }
 """Names in curves.json, and in the log that nnU-Net keeps in a checkpoint; the last six are of guided trainings."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run of a training, which may have been interrupted and continued. `loader_processes`: nnUNet_n_proc_DA."""
+
+    seed: int
+    continued: bool
+    started: float
+    seconds: float
+    hardware: str
+    loader_processes: str
+    finished: bool
+
+
+def read_runs(fold_folder: Path) -> list[TrainingRun]:
+    """The runs of a training in order; none where it was not started by `seeded_training`."""
+    file = fold_folder / RECORD_FILE
+    return [TrainingRun(**run) for run in read_json(file, COMPARED_BY, kind=list)] if file.exists() else []
+
+
+def append_run(fold_folder: Path, run: TrainingRun) -> None:
+    """The file appears whole or not at all."""
+    runs: Sequence[TrainingRun] = [*read_runs(fold_folder), run]
+    write_json(fold_folder / RECORD_FILE, runs)
 
 
 @dataclass(frozen=True)
@@ -92,7 +118,7 @@ def read_training(training: Path, trainer: str, fold: int) -> tuple[TrainingFact
 
 def curves_of(logged: dict[str, Any]) -> dict[str, Any]:
     """curves.json; NaN becomes None."""
-    curves = {name: _finite(logged[key]) for name, key in CURVES.items() if key in logged}
+    curves = {name: _finite(logged[key]) for name, key in LOGGED_AS.items() if key in logged}
     return {"epochs": len(logged["train_losses"]), **curves}
 
 
@@ -106,8 +132,8 @@ def _debug(training: Path) -> dict[str, str]:
 
 
 def _noted_hardware(debug: dict[str, str]) -> tuple[str, ...]:
-    found = debug.get("gpu_name") or debug.get("device")
-    return (found,) if found else ()
+    device = debug.get("gpu_name") or debug.get("device")
+    return (device,) if device else ()
 
 
 def _hours(runs: Sequence[TrainingRun], spans: Sequence[tuple[float, float]]) -> float | None:

@@ -13,8 +13,8 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.evaluation.result_files import COMPARED_BY
 
 INPUTS_FILE = "doselo_inputs.json"
-PREPROCESS = "nnUNetv2_plan_and_preprocess"
-THREADS = 4
+PREPROCESSED_BY = "nnUNetv2_plan_and_preprocess"
+HASHING_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def hash_inputs(
     """`plans`: as `plans_of` gives them."""
     data = preprocessed / plans["configuration"]["data_identifier"]
     files = _preprocessed_files(data)
-    shared = (sha256_of_json(plans), sha256_of_json(read_json(preprocessed / "dataset.json", PREPROCESS)))
+    shared = (sha256_of_json(plans), sha256_of_json(read_json(preprocessed / "dataset.json", PREPROCESSED_BY)))
     content = _hash_of(files)
     scored = sorted({case for names in cases.values() for case in names})
     return Inputs(
@@ -129,5 +129,5 @@ def _files_of(dataset: ExtendedDataset, case: str, split: str) -> list[Path]:
 
 def _hash_of(files: Sequence[Path]) -> str:
     """Of names and contents."""
-    with ThreadPoolExecutor(THREADS) as pool:  # hashing and reading let go of the interpreter
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:  # hashing and reading let go of the interpreter
         return sha256_of_json([(file.name, sha) for file, sha in zip(files, pool.map(sha256_of, files), strict=True)])

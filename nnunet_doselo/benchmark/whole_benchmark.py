@@ -19,13 +19,13 @@ from .jobs import DONE, FAILED, Job, JobRecord
 from .manifest import Manifest
 from .names import is_guided
 from .pools import Pools
-from .progress import Tallies, shown
+from .progress import Tallies, display_of
 from .same import same_in_words
 from .setting import Asked, Benchmark, find_benchmark
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BenchmarkOutcome:
     """failed: their records. waiting: names of jobs that need one of these. compared: trainers in comparison.json."""
 
     benchmark: Benchmark
@@ -77,7 +77,7 @@ def require_device(benchmark: Benchmark) -> None:
         raise DoseloError("--device cuda: torch sees no CUDA device here; pass --device cpu, or give a --scheduler")
 
 
-def run_benchmark(benchmark: Benchmark, pools: Pools, console: Console, command: str) -> Outcome:
+def run_benchmark(benchmark: Benchmark, pools: Pools, console: Console, command: str) -> BenchmarkOutcome:
     """Run all jobs that were not done before, then compare what is complete.
 
     Raises
@@ -89,7 +89,7 @@ def run_benchmark(benchmark: Benchmark, pools: Pools, console: Console, command:
         jobs = benchmark_jobs(benchmark)
         manifest.expect(jobs)
         tallies = Tallies(jobs, pools)
-        with shown(tallies, console) as display:
+        with display_of(tallies, console) as display:
             records = run_jobs(jobs, run, pools, [manifest, tallies, display])
         compared = complete_trainers(benchmark, records)
         manifest.left_out = _left_out(benchmark, compared)
@@ -110,10 +110,10 @@ def _left_out(benchmark: Benchmark, compared: Sequence[str]) -> list[str]:
     missing = [trainer for trainer in asked.trainers if trainer not in compared]
     if not missing:
         return []
-    found = [f"left out of the comparison, because not all of their folds are there: {', '.join(missing)}"]
+    remarks = [f"left out of the comparison, because not all of their folds are there: {', '.join(missing)}"]
     if asked.baseline in missing:
-        found.append(f"no comparison: the baseline {asked.baseline} is among them")
-    return found
+        remarks.append(f"no comparison: the baseline {asked.baseline} is among them")
+    return remarks
 
 
 def _outcome(
@@ -122,8 +122,8 @@ def _outcome(
     records: dict[str, JobRecord],
     compared: tuple[str, ...],
     manifest: Manifest,
-) -> Outcome:
+) -> BenchmarkOutcome:
     failed = [record for record in records.values() if record.status == FAILED]
     waiting = [job.name for job in jobs if job.name not in records]
     written = "comparison" in records and records["comparison"].status == DONE
-    return Outcome(benchmark, failed, waiting, compared if written else (), manifest.remarks())
+    return BenchmarkOutcome(benchmark, failed, waiting, compared if written else (), manifest.remarks())

@@ -33,7 +33,7 @@ def name_of(kind: str, trainer: str, fold: int, case: str = "") -> str:
     return "-".join(filter(None, [kind, trainer, f"fold_{fold}", case]))
 
 
-def train(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+def train_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Take over what nnU-Net has finished, continue what it has begun, else train from the beginning."""
     training = benchmark.training(trainer, fold)
     final = training / FINAL_CHECKPOINT
@@ -70,7 +70,7 @@ def _training_command(benchmark: Benchmark, trainer: str, fold: int, *more: str)
     ]
 
 
-def check(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+def check_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Is the training one that may be compared with the others? Its facts; writes its curves."""
     facts, curves = read_training(benchmark.training(trainer, fold), trainer, fold)
     file = benchmark.evaluation(trainer, fold) / CURVES_FILE
@@ -78,7 +78,7 @@ def check(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     return Made(asdict(checked(facts, benchmark)), (file,))
 
 
-def predict(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+def predict_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Contours of the cases that the fold is scored on, into predictions/ of its evaluation."""
     name, asked = name_of("prediction", trainer, fold), benchmark.asked
     output = benchmark.evaluation(trainer, fold) / PREDICTIONS
@@ -132,13 +132,13 @@ def plan_labels(run: Run, benchmark: Benchmark, case: str, labels: Path, output:
     return Made({"dose_sha256": sha256_of(dose), "remarks": planned.record.remarks}, (dose, record_path(output, case)))
 
 
-def evaluate(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+def evaluate_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Score a fold's contours."""
     folder, cases = benchmark.evaluation(trainer, fold), benchmark.cases[fold]
     return _evaluate(benchmark, folder / PREDICTIONS, folder, cases, trainer)
 
 
-def evaluate_noise(run: Run, benchmark: Benchmark) -> Made:
+def evaluate_noise_floor(run: Run, benchmark: Benchmark) -> Made:
     """Score the true contours themselves, planned a second time."""
     labels = benchmark.dataset.folder / f"labels{benchmark.split}"
     return _evaluate(
@@ -155,7 +155,7 @@ def _evaluate(benchmark: Benchmark, contours: Path, folder: Path, cases: tuple[s
     return Made({"evaluation_sha256": sha256_of(file)}, (file,))
 
 
-def compare(
+def compare_with_baseline(
     run: Run, benchmark: Benchmark, trainers: tuple[str, ...], noise_floor: Path | None, remarks: tuple[str, ...]
 ) -> Made:
     """All folds of these trainers against the baseline."""

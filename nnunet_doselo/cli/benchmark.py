@@ -48,42 +48,44 @@ def benchmark(
     asked = Asked(
         dataset, configuration, names, parse_folds(folds), baseline or names[0], split, engine, plans, seed, device
     )
-    found = whole_benchmark.find(asked, output)
-    _say_what(found)
+    compared = whole_benchmark.find(asked, output)
+    _say_what(compared)
     if not scheduler:
-        whole_benchmark.require_device(found)
+        whole_benchmark.require_device(compared)
     command = shlex.join(["doselo", *sys.argv[1:]])
     outcome = whole_benchmark.run_benchmark(
-        found, _pools(found, scheduler, trainings_at_once, processes), console, command
+        compared, _pools(compared, scheduler, trainings_at_once, processes), console, command
     )
     _say_outcome(outcome)
     if outcome.failed or outcome.waiting:
         raise typer.Exit(1)
 
 
-def _pools(found: Any, scheduler: str, trainings_at_once: int, processes: int) -> Any:
+def _pools(compared: Any, scheduler: str, trainings_at_once: int, processes: int) -> Any:
     if not scheduler:
         from nnunet_doselo.benchmark.pools import LocalPools
 
-        log = found.folder / "logs" / "planning_processes.log"
+        log = compared.folder / "logs" / "planning_processes.log"
         return LocalPools(log, trainings_at_once=trainings_at_once, processes=processes or default_processes())
     from nnunet_doselo.benchmark.cluster import DaskPools
 
-    gpu = found.asked.device == "cuda"
+    gpu = compared.asked.device == "cuda"
     pools = DaskPools(scheduler, gpu=gpu)
     workers, gpus = pools.workers()
-    console.print(f"{scheduler}: {workers} workers, {gpus} of them with a GPU; all must see {plain(str(found.folder))}")
+    console.print(
+        f"{scheduler}: {workers} workers, {gpus} of them with a GPU; all must see {plain(str(compared.folder))}"
+    )
     if gpu and not gpus:
         errors.print("[yellow]no worker offers a GPU yet:[/] trainings wait for `dask worker ... --resources GPU=1`")
     return pools
 
 
-def _say_what(found: Any) -> None:
+def _say_what(compared: Any) -> None:
     where = {"Ts": "the test cases (imagesTs), in every fold", "Tr": "each fold's own validation cases (imagesTr)"}
-    asked = found.asked
+    asked = compared.asked
     console.print(
-        f"{found.dataset.folder.name} {asked.configuration}: {len(asked.trainers)} trainers, "
-        f"{len(asked.folds)} folds, scored on {where[found.split]}: {len(found.all_cases)} cases"
+        f"{compared.dataset.folder.name} {asked.configuration}: {len(asked.trainers)} trainers, "
+        f"{len(asked.folds)} folds, scored on {where[compared.split]}: {len(compared.all_cases)} cases"
     )
     console.print(f"trainers: {' '.join(asked.trainers)}; baseline {asked.baseline}")
 

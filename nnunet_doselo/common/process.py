@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-CHUNK_BYTES = 1 << 16
-PATIENCE_S = 10.0
+OUTPUT_BYTES = 1 << 16
+STOP_S = 10.0
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -77,7 +77,7 @@ def _terminal() -> dict[str, str]:
 
 def _copy(output: IO[bytes], log: BinaryIO) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    while chunk := os.read(output.fileno(), CHUNK_BYTES):
+    while chunk := os.read(output.fileno(), OUTPUT_BYTES):
         log.write(chunk)
         log.flush()
         sys.stdout.write(decoder.decode(chunk))
@@ -89,7 +89,7 @@ def stop_group(process: subprocess.Popen[bytes]) -> None:
     for politeness in (signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(process.pid, politeness)
-            process.wait(PATIENCE_S)
+            process.wait(STOP_S)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
 
@@ -97,9 +97,9 @@ def stop_group(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def kill_means_interrupt() -> Iterator[None]:
     """`kill` and a closed terminal end in KeyboardInterrupt, as Ctrl-C does: no command is left running."""
-    before = {name: signal.signal(name, signal.default_int_handler) for name in (signal.SIGTERM, signal.SIGHUP)}
+    handlers = {name: signal.signal(name, signal.default_int_handler) for name in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for name, handler in before.items():
+        for name, handler in handlers.items():
             signal.signal(name, handler)

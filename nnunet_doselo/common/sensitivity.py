@@ -36,24 +36,26 @@ def is_sensitive(sensitivity: Mapping[str, Any] | None) -> bool:
 def _shortcomings(sensitivity: Mapping[str, Any]) -> list[str]:
     """What is less than it should be, each with what is needed."""
     r, island = sensitivity.get("r"), sensitivity.get("island")
-    found = []
+    needed = []
     if r is None or r < SENSITIVE_FROM_R:
-        found.append(f"r of at least {SENSITIVE_FROM_R} is needed")
+        needed.append(f"r of at least {SENSITIVE_FROM_R} is needed")
     if island and island["share_raised"] < ISLANDS_RAISED_FROM:
-        found.append(f"at least {ISLANDS_RAISED_FROM:.0%} of the added islands must raise the dose")
-    return found
+        needed.append(f"at least {ISLANDS_RAISED_FROM:.0%} of the added islands must raise the dose")
+    return needed
 
 
 def sensitivity_line(sensitivity: Mapping[str, Any] | None) -> str:
     """One line for a log: the figure, that there is none, or a warning that begins with "WARNING"."""
     if sensitivity is None:
         return f"Sensitivity to contour edits: not measured, run `{COMMAND}`"
-    found = f"r = {shown(sensitivity.get('r'))} of predicted with planned dose change, {sensitivity.get('edits')} edits"
+    measured = (
+        f"r = {shown(sensitivity.get('r'))} of predicted with planned dose change, {sensitivity.get('edits')} edits"
+    )
     shortcomings = _shortcomings(sensitivity)
     if not shortcomings:
-        return f"Sensitivity to contour edits: {found}{_beside(sensitivity)}"
+        return f"Sensitivity to contour edits: {measured}{_beside(sensitivity)}"
     return (
-        f"WARNING: the dose predictor is insensitive to wrong contours: {found}{_beside(sensitivity)}"
+        f"WARNING: the dose predictor is insensitive to wrong contours: {measured}{_beside(sensitivity)}"
         f"{_worst(sensitivity)}; {' and '.join(shortcomings)}. The dose term will teach little: train the predictor on "
         "imperfect contours too (`doselo variants`), or longer"
     )

@@ -101,24 +101,24 @@ def _cases(dataset: ExtendedDataset, folder: Path, split: str) -> list[str]:
 def _references(like: Path | None, cases: list[str], engine: str) -> dict[str, PlanRecord]:
     if like is None:
         return {}
-    found = {case: record for case in cases if (record := read_record(like, case))}
-    if missing := [case for case in cases if case not in found]:
+    records = {case: record for case in cases if (record := read_record(like, case))}
+    if missing := [case for case in cases if case not in records]:
         raise DoseloError(
             f"{like}: expected a record CASE.json of `doselo plan` for each of {len(cases)} cases, missing "
             f"{missing[:3]}{' and more' if missing[3:] else ''}; plan the reference contours first"
         )
-    if other := {record.engine for record in found.values()} - {engine}:
+    if other := {record.engine for record in records.values()} - {engine}:
         raise DoseloError(f"{like}: was planned with engine {', '.join(sorted(other))}; pass the same with --engine")
-    return found
+    return records
 
 
 def plan_case(task: PlanTask) -> PlannedCase:
     """Plan one patient, unless its record has the same inputs; writes the dose, then the record."""
     inputs = _inputs(task)
-    before = read_record(task.output, task.case)
+    planned = read_record(task.output, task.case)
     dose_file = task.output / f"{task.case}{task.dataset.ending}"
-    if before is not None and before.inputs == inputs and dose_file.exists():
-        return PlannedCase(task.case, before, new=False)
+    if planned is not None and planned.inputs == inputs and dose_file.exists():
+        return PlannedCase(task.case, planned, new=False)
     # the old record must not vouch for the new dose
     record_path(task.output, task.case).unlink(missing_ok=True)
     record = _plan(task, dose_file, inputs)
@@ -160,7 +160,7 @@ def _plan(task: PlanTask, dose_file: Path, inputs: dict[str, Any]) -> PlanRecord
 
 
 def _on_grid(file: Path, grid: Grid) -> np.ndarray:
-    array, found = read_array(file)
-    if differences := found.differences(grid):
+    array, file_grid = read_array(file)
+    if differences := file_grid.differences(grid):
         raise DoseloError(f"{file}: must lie on the grid of the case's CT: {'; '.join(differences)}")
     return array

@@ -73,11 +73,11 @@ class PlanRecord:
         """Raises DoseloError unless the dose was planned on exactly this label map, as far as that is known."""
         if self.labels_sha256 is None:
             return
-        found = sha256_of(labels)
-        if found != self.labels_sha256:
+        labels_sha256 = sha256_of(labels)
+        if labels_sha256 != self.labels_sha256:
             raise DoseloError(
                 f"{where}: was planned on a label map of SHA-256 {self.labels_sha256[:12]}…, but {labels} is "
-                f"{found[:12]}…; plan it again with `doselo plan`"
+                f"{labels_sha256[:12]}…; plan it again with `doselo plan`"
             )
 
     def write(self, path: Path) -> None:

@@ -11,10 +11,10 @@ from PIL import Image
 
 from nnunet_doselo.common.files import all_or_nothing, png_bytes
 
-SIZE_INCHES = (30, 18)
+DOSE_PANEL_INCHES = (30, 18)
 """As wide as nnU-Net's picture, as high as each of its panels."""
-DPI = 100
-CURVES = (
+PANEL_DPI = 100
+PANEL_CURVES = (
     ("voxel_loss", "voxel loss", "b"),
     ("dose_term", "dose term, (dose / Rx)²", "darkorange"),
     ("dose_rms_gy", "dose error, RMS in Gy", "g"),
@@ -38,13 +38,13 @@ def append_dose_panel(picture: Path, log: Log) -> None:
 def draw_dose_panel(log: Log) -> Image.Image:
     """Three curves of different units share the epochs and have an axis each."""
     with rc_context({"font.size": 30, "axes.labelsize": 30, "xtick.labelsize": 27, "ytick.labelsize": 27}):
-        figure = Figure(figsize=SIZE_INCHES, dpi=DPI)
+        figure = Figure(figsize=DOSE_PANEL_INCHES, dpi=PANEL_DPI)
         left = figure.add_axes((0.08, 0.12, 0.72, 0.76))
         left.set_xlabel("epoch")
         axes = (left, left.twinx(), left.twinx())
         axes[2].spines["right"].set_position(("axes", 1.15))
         axes[2].spines["right"].set_visible(True)
-        for place, (axis, (name, label, colour)) in enumerate(zip(axes, CURVES, strict=True)):
+        for place, (axis, (name, label, colour)) in enumerate(zip(axes, PANEL_CURVES, strict=True)):
             axis.grid(place == 0)
             _draw(axis, log, name, label, colour)
             axis.legend(loc="lower left", bbox_to_anchor=(0.33 * place, 1), fontsize=24)
@@ -62,4 +62,4 @@ def _draw(axis: Axes, log: Log, name: str, label: str, colour: str) -> None:
 
 
 def _rendered(figure: Figure) -> Image.Image:
-    return Image.open(BytesIO(png_bytes(figure, dpi=DPI))).convert("RGB")
+    return Image.open(BytesIO(png_bytes(figure, dpi=PANEL_DPI))).convert("RGB")

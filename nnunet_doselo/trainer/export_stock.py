@@ -93,12 +93,12 @@ def _dataset_name(plans: dict[str, Any]) -> str:
 
 
 def _find_checkpoints(model_folder: Path) -> list[Path]:
-    found = [file for name in EXPORTED for file in sorted(model_folder.glob(f"fold_*/{name}"))]
+    checkpoints = [file for name in EXPORTED for file in sorted(model_folder.glob(f"fold_*/{name}"))]
     missing = [name for name in NEEDED_FILES if not (model_folder / name).is_file()]
-    if missing or not found:
+    if missing or not checkpoints:
         what = missing or [f"fold_*/{name}" for name in EXPORTED]
         raise DoseloError(f"{model_folder}: is no trained model, found no {' and no '.join(what)}")
-    return found
+    return checkpoints
 
 
 def _stock_shapes(plans: dict[str, Any], dataset_json: dict[str, Any], configuration: str) -> Shapes:
@@ -130,9 +130,9 @@ def _export_checkpoint(source: Path, copy: Path, expected: Shapes) -> None:
     import torch
 
     checkpoint = _read_checkpoint(source)
-    found = _shapes(checkpoint["network_weights"])
-    if found != expected:
-        differ = sorted({name for name, _ in found.items() ^ expected.items()})
+    trained = _shapes(checkpoint["network_weights"])
+    if trained != expected:
+        differ = sorted({name for name, _ in trained.items() ^ expected.items()})
         raise DoseloError(
             f"{source}: {checkpoint['trainer_name']} trained another network than {STOCK_TRAINER} builds, "
             f"{len(differ)} weights differ: {', '.join(differ[:SHOWN_WEIGHTS])}"

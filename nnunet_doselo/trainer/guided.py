@@ -9,6 +9,7 @@ import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
 from nnunet_doselo.common.errors import DoseloError
@@ -24,11 +25,7 @@ from nnunet_doselo.losses.compound import DoseGuidedLoss
 from nnunet_doselo.losses.heads import Heads
 from nnunet_doselo.losses.voxel import make_voxel_loss
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
-from nnunet_doselo.trainer.best_dose import save_if_best
-from nnunet_doselo.trainer.log import DoseLogger, log_terms, mean_terms
-from nnunet_doselo.trainer.preconditions import (
-    require_guidable,
-)
+from nnunet_doselo.trainer.log import DoseLogger, log_terms, mean_terms, save_if_best_dose
 from nnunet_doselo.trainer.settings import TRAINERS, TrainerSettings
 
 
@@ -130,11 +127,11 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
 
     def _record(self, predictor: FrozenPredictor) -> None:
         """Name the predictor in the log and in every checkpoint; a resumed run must go on with the same one."""
-        before = self.my_init_kwargs.get("dose_predictor_sha256", predictor.sha256)
-        if before != predictor.sha256:
+        begun_with = self.my_init_kwargs.get("dose_predictor_sha256", predictor.sha256)
+        if begun_with != predictor.sha256:
             raise DoseloError(
-                f"{predictor.path}: SHA-256 {predictor.sha256}, but this run was started with the predictor {before}; "
-                "put that one back, or start a new run"
+                f"{predictor.path}: SHA-256 {predictor.sha256}, but this run was started with the predictor "
+                f"{begun_with}; put that one back, or start a new run"
             )
         self.my_init_kwargs["dose_predictor_sha256"] = predictor.sha256
         self.logger.update_config({"dose_predictor_sha256": predictor.sha256, **asdict(self.settings)})
@@ -195,10 +192,30 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
 
     def on_epoch_end(self) -> None:
         super().on_epoch_end()
-        save_if_best(self)
+        save_if_best_dose(self)
 
 
 class nnUNetTrainerDOSELO_DiceCE(nnUNetTrainerDOSELO):
     """nnU-Net's own loss + lambda * L_DSL."""
 
     settings = TRAINERS["nnUNetTrainerDOSELO_DiceCE"].settings
+
+
+def require_guidable(plans: PlansManager, configuration: ConfigurationManager, name: str) -> None:
+    """Raises DoseloError for the second stage of a cascade, and for 2d slices that are not axial.
+
+    3d patches may have any order of axes: they are turned back before the dose is predicted (`losses.axial`).
+    """
+    if configuration.previous_stage_name is not None:
+        raise DoseloError(
+            f"configuration {name}: the second stage of a cascade cannot be dose-guided, because nnU-Net brings the "
+            "first stage's contour along in the place where the organs travel here; train 3d_fullres, or "
+            f"{configuration.previous_stage_name} alone"
+        )
+    if len(configuration.patch_size) == 2 and plans.transpose_forward[0] != 0:
+        axis = ["axial", "coronal", "sagittal"][plans.transpose_forward[0]]
+        raise DoseloError(
+            f"configuration {name}: slices must be axial, but nnU-Net cuts {axis} ones here (it cuts across the axis "
+            f"of largest spacing; transpose_forward is {plans.transpose_forward}). Train 3d_fullres, or convert the "
+            "data with slice spacing not below in-plane spacing, for example isotropic, and plan again"
+        )

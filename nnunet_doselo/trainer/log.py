@@ -2,9 +2,12 @@
 
 The dose error is the root mean square in Gy over an epoch's batches. That of validation is smoothed as nnU-Net smooths
 its Dice, because an epoch's validation is some fifty random batches: a single one would be luck.
+The epoch whose smoothed error is lowest is kept as `checkpoint_best_dose.pth`, beside nnU-Net's best Dice. Which epochs
+were better is read from the log that every checkpoint holds, so a resumed training goes on with it.
 """
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.training.logging.nnunet_logger import LocalLogger, MetaLogger
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.collate_outputs import collate_outputs
 
+from nnunet_doselo.common.nnunet_environment import BEST_DOSE_CHECKPOINT
 from nnunet_doselo.trainer.dose_panel import append_dose_panel
 
 TERMS = ("voxel_loss", "dose_term", "dose_rms_gy")
 SMOOTHED = "val_ema_dose_rms_gy"
-KEYS = (*(f"{phase}_{name}" for phase in ("train", "val") for name in TERMS), SMOOTHED)
-KEPT = 0.9
+LOGGED_KEYS = (*(f"{phase}_{name}" for phase in ("train", "val") for name in TERMS), SMOOTHED)
+SMOOTHING = 0.9
 """Share of the past in the moving average: nnU-Net's, of its Dice."""
 
 
@@ -39,7 +44,7 @@ class DoseLogger(LocalLogger):
 
     def _complete(self) -> None:
         logged = self.my_fantastic_logging
-        for key in KEYS:
+        for key in LOGGED_KEYS:
             logged.setdefault(key, [math.nan] * len(logged["train_losses"]))
 
     def plot_progress_png(self, output_folder: str) -> None:
@@ -67,18 +72,29 @@ def log_terms(logger: MetaLogger, phase: str, terms: dict[str, float], epoch: in
     for name, value in terms.items():
         logger.log(f"{phase}_{name}", value, epoch)
     if phase == "val":
-        before = logger.get_value(SMOOTHED, step=None)[:epoch]
-        logger.log(SMOOTHED, smoothed(before, terms["dose_rms_gy"]), epoch)
+        history = logger.get_value(SMOOTHED, step=None)[:epoch]
+        logger.log(SMOOTHED, smoothed_rms_gy(history, terms["dose_rms_gy"]), epoch)
 
 
-def smoothed(before: Sequence[float], value: float) -> float:
+def smoothed_rms_gy(history: Sequence[float], value: float) -> float:
     """The moving average with one more value; it starts anew where there is none, or none that is a number."""
-    if not before or math.isnan(before[-1]):
+    if not history or math.isnan(history[-1]):
         return value
-    return KEPT * before[-1] + (1 - KEPT) * value
+    return SMOOTHING * history[-1] + (1 - SMOOTHING) * value
 
 
 def is_lowest(history: Sequence[float]) -> bool:
     """Is the last value below all before it? Epochs without a number do not count."""
-    *before, last = history
-    return all(last < value for value in before if not math.isnan(value)) and not math.isnan(last)
+    *earlier, last = history
+    return all(last < value for value in earlier if not math.isnan(value)) and not math.isnan(last)
+
+
+def save_if_best_dose(trainer: nnUNetTrainer) -> None:
+    """To be called when nnU-Net has ended an epoch: log complete, `current_epoch` counted on."""
+    history = trainer.logger.get_value(SMOOTHED, step=None)
+    if not is_lowest(history):
+        return
+    trainer.print_to_log_file(f"New lowest dose error in validation: {history[-1]:.2f} Gy (moving average)")
+    trainer.current_epoch -= 1  # nnU-Net stores the number of the epoch to come, one more than this
+    trainer.save_checkpoint(os.path.join(trainer.output_folder, BEST_DOSE_CHECKPOINT))
+    trainer.current_epoch += 1

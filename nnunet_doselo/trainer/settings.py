@@ -31,7 +31,7 @@ class TrainerSettings:
 
 
 @dataclass(frozen=True)
-class Trainer:
+class NamedTrainer:
     """A name without suffixes: what it stands for, its loss, and what it is for."""
 
     settings: TrainerSettings
@@ -43,24 +43,24 @@ PAPER_EPOCHS = 80
 """Of nnU-Net's 250 iterations: the paper's 2e4."""
 
 TRAINERS = {
-    "nnUNetTrainerDOSELO": Trainer(TrainerSettings(), "BCE + lambda * dose term", "the paper's loss in nnU-Net"),
-    "nnUNetTrainerDOSELO_DiceCE": Trainer(
+    "nnUNetTrainerDOSELO": NamedTrainer(TrainerSettings(), "BCE + lambda * dose term", "the paper's loss in nnU-Net"),
+    "nnUNetTrainerDOSELO_DiceCE": NamedTrainer(
         TrainerSettings("nnunet"), "nnU-Net's own + lambda * dose term", "dose guidance beside nnU-Net's own loss"
     ),
-    "nnUNetTrainerBCE": Trainer(TrainerSettings(dose_weight=None), "BCE", "the ablation: what the dose term adds"),
-    "nnUNetTrainerDOSELO_paper": Trainer(
+    "nnUNetTrainerBCE": NamedTrainer(TrainerSettings(dose_weight=None), "BCE", "the ablation: what the dose term adds"),
+    "nnUNetTrainerDOSELO_paper": NamedTrainer(
         TrainerSettings(num_epochs=PAPER_EPOCHS), "BCE + lambda * dose term", "trained as in the paper"
     ),
-    "nnUNetTrainerBCEDice_paper": Trainer(
+    "nnUNetTrainerBCEDice_paper": NamedTrainer(
         TrainerSettings("bce_dice", None, PAPER_EPOCHS), "BCE + soft Dice", "the paper's baseline, trained alike"
     ),
-    "nnUNetTrainerDOSELO_benchmark": Trainer(
+    "nnUNetTrainerDOSELO_benchmark": NamedTrainer(
         TrainerSettings(), "BCE + lambda * dose term", "speed: nnU-Net's 5 epochs, CUDA only"
     ),
-    "nnUNetTrainerDOSELO_benchmark_noDataLoading": Trainer(
+    "nnUNetTrainerDOSELO_benchmark_noDataLoading": NamedTrainer(
         TrainerSettings(), "BCE + lambda * dose term", "the same on one made-up batch"
     ),
-    STOCK_TRAINER: Trainer(
+    STOCK_TRAINER: NamedTrainer(
         TrainerSettings("nnunet", None), "nnU-Net's own", "the baseline; with Niterations it is of that length"
     ),
 }

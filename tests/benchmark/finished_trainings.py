@@ -15,9 +15,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from nnunet_doselo.benchmark.seeded_record import TrainingRun, append_run
 from nnunet_doselo.benchmark.setting import Asked
-from nnunet_doselo.benchmark.whole_benchmark import Outcome, find, run_benchmark
+from nnunet_doselo.benchmark.training_facts import TrainingRun, append_run
+from nnunet_doselo.benchmark.whole_benchmark import BenchmarkOutcome, find, run_benchmark
 from nnunet_doselo.dataset.images import write_array
 
 DATASET = "Dataset031_Head"
@@ -121,7 +121,7 @@ def finish(root: Path, *trainers: str, folds: Sequence[int] = (0, 1), **changes:
             finish_training(root / "results" / DATASET, trainer, fold, **changes)
 
 
-def go(root: Path, *trainers: str, **changes: Any) -> Outcome:
+def go(root: Path, *trainers: str, **changes: Any) -> BenchmarkOutcome:
     """A benchmark in root/out."""
     console = Console(file=StringIO())
     return run_benchmark(find(asked(*trainers, **changes), root / "out"), InlinePools(), console, "doselo benchmark 31")

@@ -1,4 +1,4 @@
-"""What is shown while jobs run."""
+"""What is display_of while jobs run."""
 
 from io import StringIO
 
@@ -8,7 +8,7 @@ from rich.console import Console
 from toy_jobs import add
 
 from nnunet_doselo.benchmark.jobs import Job, JobRecord
-from nnunet_doselo.benchmark.progress import Bars, Lines, Tallies, Tally, clock, shown
+from nnunet_doselo.benchmark.progress import Bars, Lines, Tallies, Tally, display_of, time_in_words
 
 JOBS = [
     *(Job(f"training-{n}", "training", add, heavy=True) for n in "abc"),
@@ -24,7 +24,7 @@ def told(display_class: type, *, terminal: bool) -> str:
     """A training that took two minutes, a plan that was there, one that failed, and a training that runs."""
     console = Console(file=StringIO(), force_terminal=terminal, width=120)
     tallies = Tallies(JOBS, InlinePools())
-    with shown(tallies, console) as display:
+    with display_of(tallies, console) as display:
         assert isinstance(display, display_class)
         for observer in (tallies, display):
             observer.begun(JOBS[0])
@@ -64,6 +64,6 @@ def test_time_left_goes_by_what_was_done_and_how_many_run_at_a_time() -> None:
 
 
 def test_a_clock_has_minutes_or_hours() -> None:
-    assert [clock(seconds) for seconds in (0.9, 125, 3599, 3600, 9000)] == [
+    assert [time_in_words(seconds) for seconds in (0.9, 125, 3599, 3600, 9000)] == [
         *("0:00 min", "2:05 min", "59:59 min", "1:00 h", "2:30 h")
     ]

@@ -9,6 +9,7 @@ from finished_trainings import BCE, DEFAULT, InlinePools, finish, make_project, 
 from stub_planner import StubPlanner
 from typer.testing import CliRunner, Result
 
+from nnunet_doselo.benchmark import whole_benchmark
 from nnunet_doselo.benchmark.benchmark_run import Run
 from nnunet_doselo.benchmark.setting import Asked, Benchmark
 from nnunet_doselo.cli.benchmark import benchmark
@@ -36,7 +37,7 @@ def test_what_is_typed_is_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(asked: Asked, folder: Path) -> Benchmark:
         raise DoseloError(f"{asked}; {folder}")
 
-    monkeypatch.setattr(main, "find", find)
+    monkeypatch.setattr(whole_benchmark, "find", find)
     trainers = ("--trainers", DEFAULT, "nnUNetTrainerDOSELO_2epochs_3iterations", "--lambdas", "0.1", "1")
     done = typed(*trainers, "--folds", "0-1", "3", "--baseline", DEFAULT, "--engine", "pydosert", "-o", "there")
     names = (*trainers[1:3], "nnUNetTrainerDOSELO_lambda0p1_2epochs_3iterations")

@@ -15,7 +15,7 @@ from toy_jobs import Go, add, calls, die_always, die_at_first, refuse, run_forev
 
 from nnunet_doselo.benchmark.benchmark_run import Run
 from nnunet_doselo.benchmark.engine import run_jobs, running_in
-from nnunet_doselo.benchmark.jobs import Job, JobRecord, record_file
+from nnunet_doselo.benchmark.jobs import Job, JobRecord, job_record_file
 from nnunet_doselo.benchmark.pools import LocalPools
 from nnunet_doselo.common.errors import DoseloError
 
@@ -43,7 +43,7 @@ def test_jobs_run_after_what_they_need_and_leave_records(go: Go, tmp_path: Path)
     assert {name: record.result for name, record in records.items()} == {"a": 3, "b": 7, "c": 11}
     assert calls(tmp_path)[-1] == "c"
     assert heard.said[-2:] == ["c begun", "c done"]
-    record = json.loads(record_file(tmp_path, "c").read_text())
+    record = json.loads(job_record_file(tmp_path, "c").read_text())
     assert (record["status"], record["result"], record["kind"]) == ("done", 11, "sum")
     assert record["files"] == {"sums/c": [2, (tmp_path / "sums" / "c").stat().st_mtime_ns]}
 
@@ -80,7 +80,7 @@ def test_files_that_are_not_as_they_were_left_are_made_again(go: Go, tmp_path: P
 
 def test_a_record_that_cannot_be_read_is_none(go: Go, tmp_path: Path) -> None:
     go(sums())
-    record_file(tmp_path, "b").write_text("{")
+    job_record_file(tmp_path, "b").write_text("{")
     go(sums())
     assert calls(tmp_path)[3:] == ["b"]
 

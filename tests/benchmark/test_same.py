@@ -25,7 +25,7 @@ from predictors import card_of, random_network
 from stub_planner import StubPlanner
 
 from nnunet_doselo.benchmark.manifest import MANIFEST_FILE, Manifest
-from nnunet_doselo.benchmark.same import checked, remarks_on, same_in_words
+from nnunet_doselo.benchmark.same import checked, remarks_on_trainings, same_in_words
 from nnunet_doselo.benchmark.training_facts import TrainingFacts, read_training
 from nnunet_doselo.benchmark.whole_benchmark import find
 from nnunet_doselo.common.errors import DoseloError
@@ -144,7 +144,7 @@ def test_what_is_known_less_well_is_remarked_upon(root: Path) -> None:
     finish(root, BCE, runs=[RUN, replace(RUN, started=1.0, continued=True, loader_processes="2")])
     benchmark = find(asked(), root / "out")
     facts = [checked(facts_of(root, trainer, fold), benchmark) for trainer in (DEFAULT, BCE) for fold in (0, 1)]
-    remarks = "\n".join(remarks_on(benchmark, facts))
+    remarks = "\n".join(remarks_on_trainings(benchmark, facts))
     assert f"no record of a seed (not started by this benchmark): {DEFAULT} fold 0, {DEFAULT} fold 1" in remarks
     assert f"interrupted and continued, where it was seeded anew: {BCE} fold 0, {BCE} fold 1" in remarks
     assert f"begun before the preprocessed data were last written: {BCE} fold 0, {BCE} fold 1" in remarks
@@ -160,7 +160,7 @@ def test_of_trainings_that_the_benchmark_began_there_is_nothing_to_remark(root: 
         for fold, inputs in benchmark.inputs.folds.items():
             inputs.write(model(root, trainer) / f"fold_{fold}")
     facts = [checked(facts_of(root, trainer, fold), benchmark) for trainer in (DEFAULT, BCE) for fold in (0, 1)]
-    assert remarks_on(benchmark, facts) == []
+    assert remarks_on_trainings(benchmark, facts) == []
 
 
 @pytest.mark.parametrize("name", ["doselo_inputs.json", "doselo_training.json", "debug.json", "plans.json"])

@@ -13,7 +13,8 @@ from planned_datasets import Planned, make_planned
 from predictors import card_of, random_network
 
 from nnunet_doselo.benchmark import seeded_training
-from nnunet_doselo.benchmark.seeded_training import LOCK_FILE, read_runs, train
+from nnunet_doselo.benchmark.seeded_training import LOCK_FILE, train_with_seed
+from nnunet_doselo.benchmark.training_facts import read_runs
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
 
@@ -61,7 +62,7 @@ def fold(root: Path, trainer: str) -> Path:
 
 def test_the_default_and_the_guided_trainer_begin_alike(root: Path, begun: list) -> None:
     for trainer in (DEFAULT, DOSELO):
-        train(0, arguments(trainer))
+        train_with_seed(0, arguments(trainer))
     (weights, batch), (guided_weights, guided_batch) = begun
     assert weights.keys() == guided_weights.keys()
     assert all(torch.equal(weight, guided_weights[name]) for name, weight in weights.items())
@@ -71,7 +72,7 @@ def test_the_default_and_the_guided_trainer_begin_alike(root: Path, begun: list)
 
 def test_another_seed_begins_otherwise_and_the_same_alike(root: Path, begun: list) -> None:
     for seed in (0, 0, 1):
-        train(seed, arguments(DEFAULT))
+        train_with_seed(seed, arguments(DEFAULT))
     first, again, other = ({**weights, "batch": batch["data"]} for weights, batch in begun)
     assert all(torch.equal(value, again[name]) for name, value in first.items())
     assert not torch.equal(first["batch"], other["batch"])
@@ -83,14 +84,14 @@ def test_every_run_is_written_down_also_one_that_fails(
     root: Path, begun: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = f"{DEFAULT.replace('2iterations', '3iterations')}"
-    train(5, arguments(trainer))
+    train_with_seed(5, arguments(trainer))
 
     def fail(_: nnUNetTrainer) -> None:
         raise MemoryError
 
     monkeypatch.setattr(nnUNetTrainer, "run_training", fail)
     with pytest.raises(MemoryError):
-        train(5, [*arguments(trainer), "--c"])
+        train_with_seed(5, [*arguments(trainer), "--c"])
     first, second = read_runs(fold(root, trainer))
     assert (first.seed, first.continued, first.finished, first.loader_processes) == (5, False, True, "0")
     assert (second.seed, second.continued, second.finished) == (5, True, False)
@@ -99,19 +100,19 @@ def test_every_run_is_written_down_also_one_that_fails(
 
 
 def test_two_trainings_do_not_write_into_one_folder(root: Path, begun: list, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeded_training, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(seeded_training, "LOCK_S", 0.1)
     folder = fold(root, "nnUNetTrainer")
     folder.mkdir(parents=True)
     with (
         FileLock(folder / LOCK_FILE),
         pytest.raises(DoseloError, match="fold_0: another training writes into this folder"),
     ):
-        train(0, arguments("nnUNetTrainer"))
+        train_with_seed(0, arguments("nnUNetTrainer"))
     assert begun == []
     assert read_runs(folder) == []
 
 
 def test_a_training_that_is_refused_leaves_no_folder(root: Path, begun: list) -> None:
     with pytest.raises(RuntimeError, match="Could not find requested nnunet trainer"):
-        train(0, arguments("nnUNetTrainerNobodys"))
+        train_with_seed(0, arguments("nnUNetTrainerNobodys"))
     assert not fold(root, "nnUNetTrainerNobodys").parent.exists()

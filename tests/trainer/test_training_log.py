@@ -10,7 +10,15 @@ from nnunetv2.training.logging import nnunet_logger
 from PIL import Image
 
 from nnunet_doselo.trainer.dose_panel import append_dose_panel, draw_dose_panel
-from nnunet_doselo.trainer.log import KEYS, SMOOTHED, DoseLogger, is_lowest, log_terms, mean_terms, smoothed
+from nnunet_doselo.trainer.log import (
+    LOGGED_KEYS,
+    SMOOTHED,
+    DoseLogger,
+    is_lowest,
+    log_terms,
+    mean_terms,
+    smoothed_rms_gy,
+)
 
 OURS = {"voxel_loss": 0.5, "dose_term": 0.01, "dose_rms_gy": 6.0}
 NAN = math.nan
@@ -49,10 +57,10 @@ def test_two_processes_share_their_terms(tmp_path: Path) -> None:
 
 
 def test_the_error_is_smoothed_as_nnunet_smooths_its_dice() -> None:
-    assert smoothed([], 8.0) == 8.0
-    assert smoothed([9.0, 8.0], 6.0) == pytest.approx(0.9 * 8 + 0.1 * 6)
-    assert smoothed([8.0, NAN], 6.0) == 6.0
-    assert math.isnan(smoothed([8.0], NAN))
+    assert smoothed_rms_gy([], 8.0) == 8.0
+    assert smoothed_rms_gy([9.0, 8.0], 6.0) == pytest.approx(0.9 * 8 + 0.1 * 6)
+    assert smoothed_rms_gy([8.0, NAN], 6.0) == 6.0
+    assert math.isnan(smoothed_rms_gy([8.0], NAN))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +86,7 @@ def test_a_checkpoint_of_before_is_completed_with_unknown_epochs() -> None:
             old.log(key, 1.0, epoch)
     resumed = DoseLogger()
     resumed.load_checkpoint(old.get_checkpoint())
-    assert all(np.isnan(resumed.get_value(key, None)).tolist() == [True, True] for key in KEYS)
+    assert all(np.isnan(resumed.get_value(key, None)).tolist() == [True, True] for key in LOGGED_KEYS)
     resumed.log("val_dose_term", 0.5, 2)
     assert resumed.get_value("val_dose_term", 2) == 0.5
 
@@ -130,14 +138,14 @@ def test_the_panel_joins_nnunets_own_picture(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("values", [[0.5], [NAN, 0.5, 0.25], [-0.7, -0.8], []])
 def test_the_panel_can_be_drawn_of_one_epoch_unknown_ones_and_losses_below_0(values: list[float]) -> None:
-    panel = np.asarray(draw_dose_panel(dict.fromkeys(KEYS, values)))
+    panel = np.asarray(draw_dose_panel(dict.fromkeys(LOGGED_KEYS, values)))
     assert panel.shape == (1800, 3000, 3)
     assert (panel[100:-100, 100:-100] < 255).any()
 
 
 def test_a_narrower_picture_is_kept_whole(tmp_path: Path) -> None:
     Image.new("RGB", (20, 10), "red").save(tmp_path / "progress.png")
-    append_dose_panel(tmp_path / "progress.png", {key: [1.0] for key in KEYS})
+    append_dose_panel(tmp_path / "progress.png", {key: [1.0] for key in LOGGED_KEYS})
     with Image.open(tmp_path / "progress.png") as whole:
         assert whole.size == (3000, 1810)
         assert [whole.getpixel(at) for at in ((19, 9), (20, 9))] == [(255, 0, 0), (255, 255, 255)]
