@@ -25,14 +25,6 @@ ISLANDS_RAISED_FROM = 0.5
 COMMAND = "doselo sensitivity"
 
 
-def is_sensitive(sensitivity: Mapping[str, Any] | None) -> bool:
-    """True if r was measured and is at least 0.7, and islands, if any were added, raised the dose in half of them.
-
-    An r that is not defined counts as none.
-    """
-    return sensitivity is not None and not _shortcomings(sensitivity)
-
-
 def _shortcomings(sensitivity: Mapping[str, Any]) -> list[str]:
     """What is less than it should be, each with what is needed."""
     r, island = sensitivity.get("r"), sensitivity.get("island")

@@ -24,8 +24,13 @@ class DatasetWithContext:
         self.identifiers = plain.identifiers
 
     def load_case(self, identifier: str) -> tuple["ImageAndCT", Any, "Organs", dict]:
-        """Image with the CT as last channel (HU - AIR_HU, so that nnU-Net's padding with 0 is air), segmentation,
-        organs, properties."""
+        """Image (C + 1, Z, Y, X) with the CT as last channel (HU - AIR_HU, so that nnU-Net's padding with 0 is air),
+        segmentation (1, Z, Y, X), organs (Z, Y, X), properties; all on nnU-Net's preprocessed grid.
+
+        Raises
+        ------
+        DoseloError: the context lies on another grid than the image.
+        """
         image, segmentation, _, properties = self.plain.load_case(identifier)
         context = blosc2.open(str(self.context_folder / f"{identifier}.b2nd"), mode="r", dparams={"nthreads": 1})
         if tuple(context.shape[1:]) != tuple(image.shape[1:]):
@@ -39,7 +44,7 @@ class DatasetWithContext:
 
 
 class ImageAndCT:
-    """(C + 1, Z, Y, X), cut lazily."""
+    """float32 (C + 1, Z, Y, X), cut lazily: nnU-Net's channels, then HU - AIR_HU."""
 
     def __init__(self, image: Any, context: Any) -> None:
         self.image, self.context = image, context
@@ -54,7 +59,7 @@ class ImageAndCT:
 
 
 class Organs:
-    """(Z, Y, X) organ labels, cut lazily."""
+    """int16 (Z, Y, X) organ labels, 0 for none, cut lazily."""
 
     def __init__(self, context: Any) -> None:
         self.context = context
