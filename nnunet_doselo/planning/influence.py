@@ -23,7 +23,7 @@ SCATTER_REACH_MM = 150.0
 FINEST_STEP_MM = 2.0
 SCATTER_CELLS = 3
 """Nodes of the scatter are this many bixels apart."""
-THREADS = 2
+_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -128,5 +128,5 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[
 
     NumPy and SciPy let go of the interpreter while they calculate, so threads share the work.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(work, items))
