@@ -21,7 +21,7 @@ MR_NOISE = (0.02, 0.05)
 
 
 @dataclass(frozen=True)
-class Sequence:
+class PulseSequence:
     """A spin echo: repetition, echo and, with an inversion pulse before it, inversion time, in ms."""
 
     tr_ms: float
@@ -43,10 +43,10 @@ class Sequence:
 
 
 PROTOCOL = {
-    "T1c": Sequence(tr_ms=2000, te_ms=3, ti_ms=900, with_contrast=True),
-    "T1": Sequence(tr_ms=2000, te_ms=3, ti_ms=900),
-    "T2": Sequence(tr_ms=5000, te_ms=95),
-    "FLAIR": Sequence(tr_ms=9000, te_ms=115, ti_ms=2500),
+    "T1c": PulseSequence(tr_ms=2000, te_ms=3, ti_ms=900, with_contrast=True),
+    "T1": PulseSequence(tr_ms=2000, te_ms=3, ti_ms=900),
+    "T2": PulseSequence(tr_ms=5000, te_ms=95),
+    "FLAIR": PulseSequence(tr_ms=9000, te_ms=115, ti_ms=2500),
 }
 
 
@@ -73,12 +73,12 @@ def mr_images(composition: Composition, axes: Axes, rng: Generator) -> tuple[np.
     return tuple(_mr_image(composition, _timed(PROTOCOL[name], timing), bias, rng) for name in SEQUENCES)
 
 
-def _timed(sequence: Sequence, factor: float) -> Sequence:
+def _timed(sequence: PulseSequence, factor: float) -> PulseSequence:
     """Repetition and echo time vary; the inversion time stays, or CSF would not be dark."""
     return replace(sequence, tr_ms=sequence.tr_ms * factor, te_ms=sequence.te_ms * factor)
 
 
-def _mr_image(composition: Composition, sequence: Sequence, bias: np.ndarray, rng: Generator) -> np.ndarray:
+def _mr_image(composition: Composition, sequence: PulseSequence, bias: np.ndarray, rng: Generator) -> np.ndarray:
     signal = bias * composition.mixed({name: sequence.signal(tissue) for name, tissue in TISSUES.items()})
     sd = rng.uniform(*MR_NOISE) * sequence.signal(TISSUES["white"])
     real, imaginary = rng.normal(0, sd, (2, *signal.shape))

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
 
-CC_PER_MM3 = 1e-3
+MM3_PER_CC = 1000
 AIR_HU = -1024
 TISSUE_HU = -400
 GRID_TOLERANCE = 1e-3
@@ -177,7 +177,7 @@ def voxel_mm3(spacing_mm: Sequence[float]) -> float:
 
 def voxel_cc(spacing_mm: Sequence[float]) -> float:
     """Volume of a voxel, cubic centimetres."""
-    return voxel_mm3(spacing_mm) * CC_PER_MM3
+    return voxel_mm3(spacing_mm) / MM3_PER_CC
 
 
 def box_between(first: np.ndarray, past: np.ndarray) -> Box:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from nnunet_doselo.dataset.geometry import MM3_PER_CC, voxel_cc, voxel_mm3
+
 FALL_OFF_WEIGHT = 0.1
 ORGAN_WEIGHT = 0.03
 NORMAL_TISSUE_WEIGHT = 5e-4
@@ -55,9 +57,9 @@ def goals_of(target: np.ndarray, organs: np.ndarray, spacing_mm: Sequence[float]
     """
     inside = target > 0
     chosen = share > 0
-    count = share[chosen] * np.prod(spacing_mm) / 1000
+    count = share[chosen] * voxel_mm3(spacing_mm) / MM3_PER_CC
     in_target = inside[chosen]
-    in_organ = _organ_share(np.where(inside, 0, organs), float(np.prod(spacing_mm)) / 1000)[chosen]
+    in_organ = _organ_share(np.where(inside, 0, organs), voxel_cc(spacing_mm))[chosen]
     return Goals(
         wanted=target[chosen],
         wanted_weight=count * in_target,

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import affine_transform
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.geometry import body_mask
+from nnunet_doselo.dataset.geometry import body_mask, voxel_mm3
 
 from .interface import SAD_MM, Beams
 
@@ -71,7 +71,7 @@ def dose_of_fluence(
     inside = body_mask(ct_hu) if body is None else np.asarray(body, bool)
     if not inside.any() or not fluence.any():
         return np.zeros(ct_hu.shape, np.float32)
-    edge_mm = float(np.prod(spacing_mm)) ** (1 / 3)
+    edge_mm = voxel_mm3(spacing_mm) ** (1 / 3)
     zoom = edge_mm / np.asarray(spacing_mm, float)
     shape = tuple(int(np.ceil((n - 1) / z - 1e-6)) + 1 for n, z in zip(ct_hu.shape, zoom, strict=True))
     cubes_hu = _resample(np.where(inside, ct_hu, AIR_AROUND_HU), zoom, shape)

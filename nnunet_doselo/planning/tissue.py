@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, label
 
-from nnunet_doselo.dataset.geometry import AIR_HU, TISSUE_HU, body_mask
+from nnunet_doselo.dataset.geometry import AIR_HU, MM3_PER_CC, TISSUE_HU, body_mask, voxel_mm3
 
 # Thomas, Br J Radiol 72:781 (1999): two straight lines that meet at 100 HU
 DENSITY_HU = (-1000.0, 100.0, 3000.0)
@@ -67,4 +67,4 @@ def _along_axes(operation, mask: np.ndarray, steps: Sequence[int], **options: in
 
 
 def _cc(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
-    return float(np.count_nonzero(mask) * np.prod(spacing_mm) / 1000)
+    return np.count_nonzero(mask) * voxel_mm3(spacing_mm) / MM3_PER_CC

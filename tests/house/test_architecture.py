@@ -241,6 +241,12 @@ def test_only_one_file_turns_simpleitks_axes() -> None:
     assert using == {f"{CORE}.dataset.images"}
 
 
+def test_only_one_file_multiplies_a_voxels_volume_out() -> None:
+    multiplied = re.compile(r"prod\(\S*spacing", re.IGNORECASE)
+    using = {name for name, path in MODULES.items() if multiplied.search(path.read_text())}
+    assert using == {f"{CORE}.dataset.geometry"}
+
+
 def loaded_by(module: str, *packages: str) -> str:
     """Which of the packages are loaded once the module is, or whatever else it said."""
     code = f"import sys, {module}; print(*sorted({{*{packages}}} & {{*sys.modules}}))"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nnunet_doselo.dataset_conversion.phantom.anatomy import PhantomAnatomy, draw_anatomy
-from nnunet_doselo.dataset_conversion.phantom.images import PROTOCOL, SEQUENCES, Sequence, ct_image, mr_images
+from nnunet_doselo.dataset_conversion.phantom.images import PROTOCOL, SEQUENCES, PulseSequence, ct_image, mr_images
 from nnunet_doselo.dataset_conversion.phantom.lesion import Resection, paint_lesion, signed_distance
 from nnunet_doselo.dataset_conversion.phantom.random_fields import generator
 from nnunet_doselo.dataset_conversion.phantom.target import draw_target
@@ -39,17 +39,17 @@ def mean(operated: tuple[PhantomAnatomy, dict[str, np.ndarray]], image: str, tis
 
 def test_signals_that_can_be_worked_out_by_hand() -> None:
     """Fully recovered, an echo at T2 is 1/e; at TI = T1 ln 2 the inverted magnetisation passes through zero."""
-    assert Sequence(tr_ms=1e9, te_ms=100).signal(WATER) == pytest.approx(np.exp(-1))
-    assert Sequence(tr_ms=1000, te_ms=0).signal(WATER) == pytest.approx(1 - np.exp(-1))
-    assert Sequence(tr_ms=1e9, te_ms=0, ti_ms=1000 * np.log(2)).signal(WATER) == pytest.approx(0, abs=1e-12)
-    assert Sequence(tr_ms=1e9, te_ms=0, ti_ms=0).signal(WATER) == pytest.approx(1)
+    assert PulseSequence(tr_ms=1e9, te_ms=100).signal(WATER) == pytest.approx(np.exp(-1))
+    assert PulseSequence(tr_ms=1000, te_ms=0).signal(WATER) == pytest.approx(1 - np.exp(-1))
+    assert PulseSequence(tr_ms=1e9, te_ms=0, ti_ms=1000 * np.log(2)).signal(WATER) == pytest.approx(0, abs=1e-12)
+    assert PulseSequence(tr_ms=1e9, te_ms=0, ti_ms=0).signal(WATER) == pytest.approx(1)
 
 
 def test_contrast_agent_shortens_t1() -> None:
     """1 /s from the tissue and 3.5 /s from 1 mmol/l make 4.5 /s."""
     enhancing = Tissue(hu=0, t1_ms=1000, t2_ms=100, density=1.0, gadolinium_mm=1.0)
-    assert Sequence(1000, 0, with_contrast=True).t1_ms(enhancing) == pytest.approx(1000 / 4.5)
-    assert Sequence(1000, 0).t1_ms(enhancing) == 1000
+    assert PulseSequence(1000, 0, with_contrast=True).t1_ms(enhancing) == pytest.approx(1000 / 4.5)
+    assert PulseSequence(1000, 0).t1_ms(enhancing) == 1000
 
 
 def test_tissues_are_ordered_as_in_the_clinic() -> None:
