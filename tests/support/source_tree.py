@@ -1,6 +1,7 @@
 """The project's modules as files and by name, for the tests that read the source."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def below(package: str) -> list[str]:
     return modules
 
 
+@functools.cache
 def parsed(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text())
 
