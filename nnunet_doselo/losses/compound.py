@@ -34,6 +34,10 @@ class DoseGuidedLoss(nn.Module):
             self._context = None
 
     def forward(self, output: Tensor | list[Tensor], truth: Tensor | list[Tensor]) -> Tensor:
+        """Both terms of the network's output (B, C, *S) against the truth (B, 1, *S), or of lists of them by scale.
+
+        Raises RuntimeError where the dose loss is not attached yet, or the batch's context was not given.
+        """
         if self.dose_loss is None or self._context is None:
             raise RuntimeError("the dose loss must be attached and the batch's context given before a step")
         voxel = self.voxel_loss(output, truth)

@@ -32,7 +32,7 @@ def sum_of_squares(
 ) -> Float[Tensor, ""]:
     """Sum over voxels of the samples in `parts` of ((D(reference) - D(evaluated)) / Rx)^2; 0 without parts.
 
-    Differentiable once, in `evaluated`. parts: each the indices (int64) of some samples, or a slice of the batch.
+    Differentiable once, in `evaluated`. parts: each the indices (n,), int64, of some samples, or a slice of the batch.
     """
     total = evaluated.new_zeros(())
     wanted = torch.is_grad_enabled() and evaluated.requires_grad

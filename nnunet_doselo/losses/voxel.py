@@ -35,21 +35,21 @@ class BinaryCrossEntropy(nn.Module):
 class BinaryCrossEntropyAndDice(nn.Module):
     """The paper's baseline: binary cross-entropy plus soft Dice, both with weight 1.
 
-    `own` is nnU-Net's compound of Dice and a cross-entropy; it keeps the Dice alone, ignore label and all.
+    `nnunet_loss` is nnU-Net's compound of Dice and a cross-entropy; it keeps the Dice alone, ignore label and all.
     """
 
-    def __init__(self, heads: Heads, own: nn.Module) -> None:
+    def __init__(self, heads: Heads, nnunet_loss: nn.Module) -> None:
         super().__init__()
         self.cross_entropy = BinaryCrossEntropy(heads)
-        self.dice = own
+        self.dice = nnunet_loss
         self.dice.weight_ce = 0  # type: ignore[assignment]
 
     def forward(self, output: Logits, truth: Truth) -> Float[Tensor, ""]:
         return self.cross_entropy(output, truth) + self.dice(output, truth)
 
 
-def make_voxel_loss(kind: Literal["nnunet", "bce", "bce_dice"], own: nn.Module, heads: Heads) -> nn.Module:
-    """The loss of one output of the network; `own` is nnU-Net's."""
+def make_voxel_loss(kind: Literal["nnunet", "bce", "bce_dice"], nnunet_loss: nn.Module, heads: Heads) -> nn.Module:
+    """The loss of one output of the network; `nnunet_loss` is what nnU-Net would take."""
     if kind == "nnunet":
-        return own
-    return BinaryCrossEntropy(heads) if kind == "bce" else BinaryCrossEntropyAndDice(heads, own)
+        return nnunet_loss
+    return BinaryCrossEntropy(heads) if kind == "bce" else BinaryCrossEntropyAndDice(heads, nnunet_loss)

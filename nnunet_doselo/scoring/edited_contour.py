@@ -92,16 +92,16 @@ def dose_of_contour(
     dose_gy = predict_dose(predictor, anatomy, labels, label_values=label_values, device=device)
     if files.compare_to is None:
         structures = structures_of(predictor, anatomy, labels, label_values)
-        found = ContourDose(dvh_curves(structures, dose_gy, None, anatomy.voxel_cc))
+        result = ContourDose(dvh_curves(structures, dose_gy, None, anatomy.voxel_cc))
     else:
         reference = read_on_grid(files.compare_to, anatomy.grid)
         reference_gy = predict_dose(predictor, anatomy, reference, label_values=label_values, device=device)
         structures = structures_of(predictor, anatomy, reference, label_values)
         difference = rmae(reference_gy, dose_gy, body_mask(anatomy.ct_hu), predictor.card.guidance.prescription_gy)
-        found = ContourDose(dvh_curves(structures, reference_gy, dose_gy, anatomy.voxel_cc), difference)
+        result = ContourDose(dvh_curves(structures, reference_gy, dose_gy, anatomy.voxel_cc), difference)
     write_array(files.out, dose_gy, anatomy.grid)
-    _write_dvh(files, found.curves)
-    return found
+    _write_dvh(files, result.curves)
+    return result
 
 
 def _write_dvh(files: ContourFiles, curves: Sequence[Curves]) -> None:
@@ -120,9 +120,9 @@ def dvh_csv(curves: Sequence[Curves], dose_names: Sequence[str]) -> bytes:
     dose_names: what the reference dose is called, and the evaluated one, if there is one.
     """
     rows = [
-        {"structure": one.name, "kind": one.kind, "dose": name}
+        {"structure": structure.name, "kind": structure.kind, "dose": name}
         | {figure: f"{value:.4f}" for figure, value in dvh.figures().items()}
-        for one in curves
-        for name, dvh in zip(dose_names, one.both, strict=True)
+        for structure in curves
+        for name, dvh in zip(dose_names, structure.both, strict=True)
     ]
     return csv_bytes([*rows[0]], ([*row.values()] for row in rows))
