@@ -26,7 +26,7 @@ from rich.progress import track
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
 from nnunet_doselo.dataset.geometry import voxel_mm3
 from nnunet_doselo.dataset.patient import load_patient
-from nnunet_doselo.dataset.structure_masks import Structure
+from nnunet_doselo.dataset.structures import Structure
 from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.openkbp_scores import StructureDose, dvh_score, structure_doses
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor

@@ -1,9 +1,14 @@
-"""Structures: names after AAPM TG-263, and how overlapping contours become one label map."""
+"""Structures: names after AAPM TG-263, overlapping contours to one label map, and the masks that doses are read in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+from nnunet_doselo.dataset.guidance import DoseGuidance
+
+StructureKind = Literal["target", "organ"]
 
 # OpenKBP's names for organs, and those of AAPM TG-263 (Mayo et al., IJROBP 100:1057, 2018)
 OPENKBP_TO_TG263 = {
@@ -63,3 +68,31 @@ def _paint(
                 overlaps.append(Overlap(kept=name, lost=below, voxels=shared))
         painted[mask] = labels[name]
     return painted, overlaps
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """mask: (Z, Y, X) boolean, all False where the patient lacks the structure."""
+
+    name: str
+    kind: StructureKind
+    mask: np.ndarray
+
+
+def structure_masks(
+    labels: np.ndarray, oars: np.ndarray, label_values: Mapping[str, Sequence[int]], guidance: DoseGuidance
+) -> Iterator[Structure]:
+    """Targets, then organs, in the order they are declared.
+
+    Dose levels are as the label map has them: a voxel of a boost belongs to a lower level too where that level is one
+    of nnU-Net's regions, and does not where it is a label of its own.
+
+    Parameters
+    ----------
+    labels, oars: (Z, Y, X) label maps.
+    label_values: values in `labels` by name; has every target of `guidance`.
+    """
+    for name in guidance.target_gy:
+        yield Structure(name, "target", np.isin(labels, label_values[name]))
+    for name, value in guidance.oars.items():
+        yield Structure(name, "organ", oars == value)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnunet_doselo.common.files import png_bytes, replace_files
-from nnunet_doselo.dataset.structure_masks import Kind, Structure
+from nnunet_doselo.dataset.structures import Structure, StructureKind
 
 from .dvh import DVH
 from .pictures import OKABE_ITO, PICTURE_DPI, LineStyle
@@ -29,7 +29,7 @@ class Curves:
     """One structure's DVH under one dose, or under two: `evaluated` is None where there is nothing to compare."""
 
     name: str
-    kind: Kind
+    kind: StructureKind
     reference: DVH
     evaluated: DVH | None = None
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import require_same_shape
-from nnunet_doselo.dataset.structure_masks import Kind, Structure
+from nnunet_doselo.dataset.structures import Structure, StructureKind
 
 TENTH_OF_CC_MM3 = 100.0
 TARGET_PERCENTILES = {"D99": 1, "D95": 5, "D1": 99}
@@ -27,7 +27,7 @@ class StructureDose:
 
     case: str
     structure: str
-    kind: Kind
+    kind: StructureKind
     metric: str
     reference_gy: float
     evaluated_gy: float

@@ -15,7 +15,7 @@ from nnunet_doselo.dataset.geometry import TISSUE_HU, Grid, require_same_shape
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset.patient import prescription_map
-from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
+from nnunet_doselo.dataset.structures import Structure, structure_masks
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.volume import predict_volume
 

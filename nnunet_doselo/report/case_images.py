@@ -1,6 +1,6 @@
-"""What the pictures of one case need, read from the files that its evaluations name."""
+"""What the pictures of one case need, read from the files that its evaluations name: images, doses, and their DVHs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,13 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import Grid, body_mask, voxel_cc
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset.patient import dose_counts
+from nnunet_doselo.dataset.structures import Structure
+from nnunet_doselo.evaluation.dvh import DVH
 from nnunet_doselo.evaluation.pictures import SOFT_TISSUE_HU
 
 PERCENTILES = (1.0, 99.5)
+STEP_GY = 0.5
+"""Of the DVHs in the page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,24 @@ class CaseImages:
         """Where the doses differ most, over all trainers; without any, where the reference dose is largest."""
         differences = [np.abs(self.difference_gy(name)) for name in self.evaluated] or [self.reference.dose_gy]
         return int(sum(difference_gy.sum(axis=(1, 2)) for difference_gy in differences).argmax())
+
+
+@dataclass(frozen=True)
+class StructureCurves:
+    """Volume in per cent that gets at least each of `CaseDvh.doses_gy`; evaluated: by trainer."""
+
+    name: str
+    kind: str
+    reference: tuple[float, ...]
+    evaluated: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class CaseDvh:
+    """structures: those that have a voxel in this case."""
+
+    doses_gy: tuple[float, ...]
+    structures: tuple[StructureCurves, ...]
 
 
 def load_images(case: str, files: Mapping[str, Mapping[str, Any]]) -> CaseImages:
@@ -141,3 +163,29 @@ def _backgrounds(case: str, ct_hu: np.ndarray | None, image: np.ndarray | None) 
     if not backgrounds:
         raise DoseloError(f"{case}: neither the CT nor an image that the network saw can be read")
     return tuple(backgrounds)
+
+
+def case_dvh(images: CaseImages, structures: Sequence[Structure]) -> CaseDvh:
+    """Exact curves, read every half gray up to the highest dose in any structure, rounded to 0.1 %."""
+    there = [structure for structure in structures if structure.mask.any()]
+    doses = {"": images.reference.dose_gy} | {name: contour.dose_gy for name, contour in images.evaluated.items()}
+    dvhs = [
+        {name: DVH.from_dose(dose_gy, structure.mask, images.voxel_cc) for name, dose_gy in doses.items()}
+        for structure in there
+    ]
+    highest_gy = max([0.0, *(dvh.doses_gy[-1] for several in dvhs for dvh in several.values())])
+    at_gy = np.arange(0.0, highest_gy + 2 * STEP_GY, STEP_GY)
+    curves = [
+        StructureCurves(
+            structure.name,
+            structure.kind,
+            _percent(several[""], at_gy),
+            {name: _percent(dvh, at_gy) for name, dvh in several.items() if name},
+        )
+        for structure, several in zip(there, dvhs, strict=True)
+    ]
+    return CaseDvh(tuple(at_gy.tolist()), tuple(curves))
+
+
+def _percent(dvh: DVH, at_gy: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.round(100 * dvh.curve(at_gy), 1).tolist())

@@ -7,13 +7,12 @@ from rich.progress import track
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.guidance import DoseGuidance
-from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
+from nnunet_doselo.dataset.structures import Structure, structure_masks
 from nnunet_doselo.evaluation.dvh_pictures import dvh_curves, dvh_figure
 
-from .case_images import CaseImages, load_images
+from .case_images import CaseImages, case_dvh, load_images
 from .chart_pictures import png_of
 from .chosen_cases import ChosenCase, cases_to_show
-from .dvh_curves import case_dvh
 from .headline import PRIMARY
 from .panel import PanelTitles, difference_limit_gy, panel_picture
 from .report_data import ShownCase

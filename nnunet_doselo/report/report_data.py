@@ -10,9 +10,9 @@ from nnunet_doselo.common.versions import versions
 from nnunet_doselo.evaluation.evaluation_file import EvaluatedDataset
 from nnunet_doselo.evaluation.metrics import Metric
 
+from .case_images import CaseDvh
 from .charts import BarChart, BarSeries, LinePanel, curve_panels
 from .chosen_cases import ChosenCase, chosen_of
-from .dvh_curves import CaseDvh
 from .headline import PRIMARY, MetricRows, in_words, metric_rows
 from .provenance import JobLine, PredictorFigures, jobs_of, predictor_figures, provenance_rows
 from .results_folder import Results

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from nnunet_doselo.dataset.structure_masks import Kind
+from nnunet_doselo.dataset.structures import StructureKind
 from nnunet_doselo.evaluation.pictures import OKABE_ITO, ORGAN_COLOURS
 
 PLOTLY_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -36,7 +36,7 @@ class StructureStyle:
     """marker: a symbol of plotly, or "" for a plain line."""
 
     name: str
-    kind: Kind
+    kind: StructureKind
     colour: str
     marker: str
 
@@ -55,7 +55,7 @@ def structure_styles(targets: Iterable[str], organs: Iterable[str]) -> list[Stru
     return [*_styles("target", targets, TARGET_COLOURS), *_styles("organ", organs, ORGAN_COLOURS)]
 
 
-def _styles(kind: Kind, names: Iterable[str], colours: Sequence[str]) -> list[StructureStyle]:
+def _styles(kind: StructureKind, names: Iterable[str], colours: Sequence[str]) -> list[StructureStyle]:
     count = len(colours)
     return [
         StructureStyle(name, kind, colours[i % count], PLOTLY_SYMBOLS[i // count % len(PLOTLY_SYMBOLS)])

@@ -12,7 +12,7 @@ import numpy as np
 
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.patient import Patient, label_values
-from nnunet_doselo.dataset.structure_masks import Structure, structure_masks
+from nnunet_doselo.dataset.structures import Structure, structure_masks
 from nnunet_doselo.evaluation.clinical_goals import Goal, ScorecardRow, scorecard
 from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae
 from nnunet_doselo.evaluation.dvh import DVH

@@ -13,7 +13,7 @@ from nnunet_doselo.common.files import replace_files
 from nnunet_doselo.common.versions import versions
 from nnunet_doselo.dataset.folder import CONTEXT_KINDS, ExtendedDataset
 from nnunet_doselo.dataset.patient import Patient, dose_counts, label_values, load_patient
-from nnunet_doselo.dataset.structure_masks import structure_masks
+from nnunet_doselo.dataset.structures import structure_masks
 from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.dvh_pictures import dvh_curves, dvh_picture
 from nnunet_doselo.evaluation.openkbp_scores import structure_doses

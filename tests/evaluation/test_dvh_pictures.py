@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from nnunet_doselo.dataset.structure_masks import Kind, Structure
+from nnunet_doselo.dataset.structures import Structure, StructureKind
 from nnunet_doselo.evaluation.dvh import DVH
 from nnunet_doselo.evaluation.dvh_pictures import Curves, dvh_curves, dvh_figure, dvh_picture
 
@@ -93,7 +93,10 @@ def test_nothing_and_no_dose_are_no_trouble(curves: list[Curves], tmp_path: Path
 
 
 def test_curves_of_structures_under_one_dose_and_two() -> None:
-    kinds: tuple[tuple[str, Kind, np.ndarray], ...] = (("GTV", "target", EVERYWHERE), ("Cord", "organ", NOWHERE))
+    kinds: tuple[tuple[str, StructureKind, np.ndarray], ...] = (
+        ("GTV", "target", EVERYWHERE),
+        ("Cord", "organ", NOWHERE),
+    )
     structures = [Structure(*one) for one in kinds]
     gtv, cord = dvh_curves(structures, np.full(ROW, 60.0), np.full(ROW, 54.0), voxel_cc=0.5)
     assert [dvh.mean_gy for dvh in gtv.both] == [60, 54]

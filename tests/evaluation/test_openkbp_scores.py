@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset.structure_masks import Structure
+from nnunet_doselo.dataset.structures import Structure
 from nnunet_doselo.evaluation.dose_metrics import dose_score
 from nnunet_doselo.evaluation.openkbp_scores import (
     StructureDose,
