@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.dataset.guidance import NO_STRUCTURES
 
 from .rules import SIDE_FIELD, SIDES, NameRule, Role, side_pattern, sided, squeezed
 from .yaml_files import mapping, read_yaml, texts
@@ -19,7 +20,6 @@ OWN_KEYS: dict[Role, tuple[str, ...]] = {"target": ("gy",), "organ": ("paired",)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_^+~-]*")
 LOOKS_LIKE_TARGET = re.compile(r"(gtv|ctv|ptv|itv)", re.IGNORECASE)
 CT_INPUT = "CT"
-NNUNETS_OWN = ("background", "ignore")
 MOST_LABELS = 255
 
 
@@ -107,7 +107,7 @@ def _one_side(
 
 
 def _check_name(name: str, role: Role, where: str) -> None:
-    if not NAME.fullmatch(name) or name in NNUNETS_OWN:
+    if not NAME.fullmatch(name) or name in NO_STRUCTURES:
         raise DoseloError(f"{where}: names are letters, digits and _ ^ + ~ - and start with a letter, found {name!r}")
     if role != "target" and LOOKS_LIKE_TARGET.match(name):
         raise DoseloError(f"{where}: is a target by its name; move it to `targets` and give its dose as gy")

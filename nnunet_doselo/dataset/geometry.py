@@ -80,14 +80,17 @@ class Grid:
 
     @property
     def spacing_zyx(self) -> tuple[float, ...]:
+        """Spacing (z, y, x) in mm, as the array's axes run."""
         return tuple(reversed(self.spacing))
 
     @property
     def voxel_mm3(self) -> float:
+        """Volume of a voxel, mm3."""
         return voxel_mm3(self.spacing_zyx)
 
     @property
     def voxel_cc(self) -> float:
+        """Volume of a voxel, cubic centimetres."""
         return voxel_cc(self.spacing_zyx)
 
     @property

@@ -7,6 +7,8 @@ from typing import Any
 
 from nnunet_doselo.common.errors import DoseloError
 
+NO_STRUCTURES = ("background", "ignore")
+"""Labels of nnU-Net's own that may stand in dataset.json beside the structures."""
 BLOCK = "dose_guidance"
 
 
@@ -67,7 +69,7 @@ class DoseGuidance:
         return guidance
 
     def _check(self, labels: Mapping[str, Any], where: str) -> None:
-        unknown = [name for name in self.target_gy if name not in labels or name in ("background", "ignore")]
+        unknown = [name for name in self.target_gy if name not in labels or name in NO_STRUCTURES]
         if unknown:
             raise DoseloError(f"{where}: target_gy names {unknown}, which are no labels; labels are {list(labels)}")
         wrong = {name: gy for name, gy in self.target_gy.items() if not _is_number(gy) or gy <= 0}

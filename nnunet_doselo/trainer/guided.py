@@ -19,7 +19,7 @@ from nnunet_doselo.context.loading import DatasetWithContext
 from nnunet_doselo.context.preprocessed import ContextFolder
 from nnunet_doselo.context.transforms import split_batch, with_context
 from nnunet_doselo.dataset.folder import raw_dataset
-from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.dataset.guidance import NO_STRUCTURES, DoseGuidance
 from nnunet_doselo.losses.axial import AxialDoseLoss, AxialLayout
 from nnunet_doselo.losses.compound import DoseGuidedLoss
 from nnunet_doselo.losses.heads import Heads
@@ -66,7 +66,7 @@ class nnUNetTrainerBCE(nnUNetTrainerOfLength):
     def _heads(self) -> Heads:
         """The network's foreground channels; none carries dose in a dataset without dose guidance."""
         labels = self.dataset_json["labels"]
-        names = [name for name in labels if name not in ("background", "ignore")]
+        names = [name for name in labels if name not in NO_STRUCTURES]
         if not self.label_manager.has_regions:
             names.sort(key=labels.get)  # softmax channels follow label values, regions the order of the file
         guidance = DoseGuidance.if_declared(self.dataset_json, self.plans_manager.dataset_name)

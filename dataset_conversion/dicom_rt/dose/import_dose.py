@@ -54,13 +54,7 @@ def import_doses(
     ------
     DoseloError: neither `exported` nor `table`; one of them cannot be used, or names a case that the split lacks.
     """
-    if not folder.is_dir():
-        raise DoseloError(f"{folder}: must be a folder of RTDOSE files, and is none")
-    if exported is None and table is None:
-        raise DoseloError(
-            "doses are matched to cases by --exported FOLDER (the output of `doselo export-rtstruct`) or by "
-            "--table FILE (CSV with the columns file,case); give one of them"
-        )
+    _require_sources(folder, exported, table)
     structure_sets = read_exported(exported) if exported else {}
     if table:
         matched = match_by_table(table, folder)
@@ -77,6 +71,16 @@ def import_doses(
         name_of=lambda task: task.case,
     )
     return outcomes, matched.remarks
+
+
+def _require_sources(folder: Path, exported: Path | None, table: Path | None) -> None:
+    if not folder.is_dir():
+        raise DoseloError(f"{folder}: must be a folder of RTDOSE files, and is none")
+    if exported is None and table is None:
+        raise DoseloError(
+            "doses are matched to cases by --exported FOLDER (the output of `doselo export-rtstruct`) or by "
+            "--table FILE (CSV with the columns file,case); give one of them"
+        )
 
 
 def _require_cases(cases: Sequence[str], dataset: ExtendedDataset, split: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import Grid, box_around
+from nnunet_doselo.dataset.guidance import NO_STRUCTURES
 
 from ...grids.mask_resampling import resample_mask
 from ..files.slice_stack import CtStack
@@ -18,7 +19,6 @@ from .structure_set import NewRoi
 
 Holes = Literal["keyhole", "nested"]
 OUTLINE = {"keyhole": keyholed_outlines, "nested": outlines}
-NOT_DRAWN = ("background", "ignore")
 VOLUME_CHANGE = 0.05
 """Resampling to the CT that changes a volume by more than this share is told."""
 OUTSIDE_SHARE = 0.25
@@ -56,7 +56,7 @@ def rois_of(
     if not labels.any():
         raise DoseloError("the label map is empty: there is nothing to export")
     drawn, notes = {}, []
-    for name in [name for name in values if name not in NOT_DRAWN]:
+    for name in [name for name in values if name not in NO_STRUCTURES]:
         mask = labels == values[name][0] if len(values[name]) == 1 else np.isin(labels, values[name])
         on_ct = on_grid_of_ct(mask, grid, stack.grid)
         if contours := tuple(_contours(on_ct, stack, holes)):

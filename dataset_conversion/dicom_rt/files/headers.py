@@ -17,7 +17,7 @@ from pydicom.uid import UID_dictionary
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.parallel import map_cases
 
-from .objects import is_dicom, optional, read_dataset, required
+from .objects import WELL_KNOWN_ROOT, is_dicom, optional, read_dataset, required
 
 KINDS = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
@@ -46,8 +46,6 @@ ENDINGS = (".dcm", ".dicom", ".ima")
 MACOS_NOTE = "._"
 DIRECTORY_FILE = "DICOMDIR"
 LOCALISER = "localiser"
-ATLAS_ROOT = "1.2.840.10008."
-"""Well-known frames of reference (PS3.6 A-2) are atlases and devices: they relate no image to another."""
 CHUNK = 250
 
 
@@ -204,7 +202,7 @@ def _frames(dataset: Dataset, file: Path) -> frozenset[str]:
     own, source = "FrameOfReferenceUID", "SourceFrameOfReferenceUID"
     below = ((FRAME_REFERENCES, own), ("RegistrationSequence", own), ("DeformableRegistrationSequence", source))
     found = {frame for keywords in ((own,), *below) for frame in _collect([dataset], keywords, file)}
-    return frozenset(frame for frame in found if not frame.startswith(ATLAS_ROOT))
+    return frozenset(frame for frame in found if not frame.startswith(WELL_KNOWN_ROOT))
 
 
 def _references(dataset: Dataset, sequences: tuple[str, ...], file: Path) -> frozenset[str]:

@@ -31,6 +31,8 @@ WHOLE_NUMBERS = ("IS", "US", "UL", "SS", "SL")
 PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 """The tag, in both byte orders."""
 OBJECTS_WITH_PIXELS = (CTImageStorage, MRImageStorage, RTDoseStorage)
+WELL_KNOWN_ROOT = "1.2.840.10008."
+"""Frames of reference that the standard names (PS3.6 A-2), atlases and devices: shared by images of all patients."""
 TEXTS = ("UI", "CS", "LO", "SH", "DA", "TM", "DT", "LT", "ST", "UT")
 
 

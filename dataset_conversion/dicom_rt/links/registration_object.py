@@ -11,7 +11,7 @@ from pydicom import Dataset
 
 from nnunet_doselo.common.errors import DoseloError
 
-from ..files.objects import numbers, optional, read_dataset, required
+from ..files.objects import WELL_KNOWN_ROOT, numbers, optional, read_dataset, required
 
 ORTHOGONAL_TO = 1e-3
 """Directions written with four digits pass; over a head that is 0.1 mm."""
@@ -21,7 +21,6 @@ DEFORMABLE = "DeformableRegistrationSequence"
 AGREEMENT_MM = 0.5
 """Two matrices are one if they differ by less, over a head's size."""
 HEAD_MM = 100.0
-DICOM_ROOT = "1.2.840.10008."
 
 
 def matrix_of(item: Dataset, path: Path) -> np.ndarray:
@@ -125,7 +124,7 @@ def read_registration(path: Path) -> Registration:
 
 def _is_atlas(frame: str) -> bool:
     """Well-known frames of reference (PS3.6 A-2), atlases and devices: no way from one image to another."""
-    return frame.startswith(DICOM_ROOT)
+    return frame.startswith(WELL_KNOWN_ROOT)
 
 
 def largest_shift_mm(matrix: np.ndarray, other: np.ndarray) -> float:
