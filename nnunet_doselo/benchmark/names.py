@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.nnunet_environment import STOCK_TRAINER
-from nnunet_doselo.trainer.settings import TRAINERS, TrainerSettings, parse_trainer_name
+from nnunet_doselo.trainer.trainer_names import TRAINERS, TrainerSettings, parse_trainer_name
 
 NNUNETS_EPOCHS, NNUNETS_ITERATIONS = 1000, 250
 

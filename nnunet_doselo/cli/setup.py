@@ -54,7 +54,7 @@ def trainers() -> None:
     """List the trainers, their losses, and the suffixes by which a trainer's name carries settings."""
     from rich.table import Table
 
-    from nnunet_doselo.trainer.settings import SUFFIXES, TRAINERS
+    from nnunet_doselo.trainer.trainer_names import SUFFIXES, TRAINERS
 
     names = Table(title="Trainers", title_justify="left")
     names.add_column("-tr", min_width=max(map(len, TRAINERS)), overflow="fold")

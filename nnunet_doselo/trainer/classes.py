@@ -8,8 +8,8 @@ from nnunet_doselo.trainer.guided import (
     nnUNetTrainerOfLength,
 )
 from nnunet_doselo.trainer.paper import nnUNetTrainerBCEDice_paper, nnUNetTrainerDOSELO_paper
-from nnunet_doselo.trainer.settings import parse_trainer_name
 from nnunet_doselo.trainer.speed import nnUNetTrainerDOSELO_benchmark, nnUNetTrainerDOSELO_benchmark_noDataLoading
+from nnunet_doselo.trainer.trainer_names import parse_trainer_name
 
 _CLASSES: dict[str, type[nnUNetTrainerOfLength]] = {
     STOCK_TRAINER: nnUNetTrainerOfLength,

@@ -26,7 +26,7 @@ from nnunet_doselo.losses.heads import Heads
 from nnunet_doselo.losses.voxel import make_voxel_loss
 from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
 from nnunet_doselo.trainer.log import DoseLogger, log_terms, mean_terms, save_if_best_dose
-from nnunet_doselo.trainer.settings import TRAINERS, TrainerSettings
+from nnunet_doselo.trainer.trainer_names import TRAINERS, TrainerSettings
 
 
 class nnUNetTrainerOfLength(nnUNetTrainer):

@@ -13,7 +13,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunet_doselo.trainer.guided import nnUNetTrainerBCE, nnUNetTrainerDOSELO, nnUNetTrainerOfLength
-from nnunet_doselo.trainer.settings import TRAINERS
+from nnunet_doselo.trainer.trainer_names import TRAINERS
 
 BATCH_SIZE = 16
 DROPOUT = 0.2

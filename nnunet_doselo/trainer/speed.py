@@ -15,7 +15,7 @@ from torch import Tensor
 from nnunet_doselo.dataset.geometry import AIR_HU
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.trainer.guided import nnUNetTrainerDOSELO
-from nnunet_doselo.trainer.settings import TRAINERS
+from nnunet_doselo.trainer.trainer_names import TRAINERS
 
 
 class nnUNetTrainerDOSELO_benchmark(nnUNetTrainerDOSELO, nnUNetTrainerBenchmark_5epochs):

@@ -207,7 +207,7 @@ def test_doctor_prints_each_fix_and_tells_by_its_exit_status(
 
 
 def test_trainers_are_listed_whole_with_loss_and_suffixes() -> None:
-    from nnunet_doselo.trainer.settings import SUFFIXES, TRAINERS
+    from nnunet_doselo.trainer.trainer_names import SUFFIXES, TRAINERS
 
     status, said, errors = outside("trainers")  # on a narrow terminal
     assert (status, errors) == (0, "")

@@ -6,7 +6,7 @@ import pytest
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.trainer import settings
-from nnunet_doselo.trainer.settings import SUFFIXES, TRAINERS, TrainerSettings, parse_trainer_name
+from nnunet_doselo.trainer.trainer_names import SUFFIXES, TRAINERS, TrainerSettings, parse_trainer_name
 
 DOSELO, DICE_CE, BCE = "nnUNetTrainerDOSELO", "nnUNetTrainerDOSELO_DiceCE", "nnUNetTrainerBCE"
 STOCK = "nnUNetTrainer"
