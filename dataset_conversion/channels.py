@@ -7,7 +7,7 @@ from pathlib import Path
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.dataset.guidance import DOSE_GUIDANCE, DoseGuidance
 from nnunet_doselo.dataset.images import read_array, write_array
 from nnunet_doselo.dataset.structures import paint_organs
 
@@ -98,7 +98,7 @@ def convert_channels(
     names = source.dataset_json["channel_names"]
     roles.check(names)
     guidance = DoseGuidance(target_gy, {names[str(c)]: i for i, c in enumerate(roles.oars, start=1)})
-    DoseGuidance.from_dataset_json({**source.dataset_json, "dose_guidance": guidance.to_json()})
+    DoseGuidance.from_dataset_json({**source.dataset_json, DOSE_GUIDANCE: guidance.to_json()})
     writer = DatasetWriter(folder, source.ending)
     writer.begin(
         {"converter": "channels", "source": source.folder.name, "ct": roles.ct, "oars": list(roles.oars)},

@@ -15,7 +15,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing, json_values, read_json, write_json
 from nnunet_doselo.dataset.folder import CONTEXT_KINDS
 from nnunet_doselo.dataset.geometry import Grid
-from nnunet_doselo.dataset.guidance import DoseGuidance
+from nnunet_doselo.dataset.guidance import DOSE_GUIDANCE, DoseGuidance
 from nnunet_doselo.dataset.images import write_array
 
 SETTINGS_FILE = "conversion.json"
@@ -104,7 +104,7 @@ class DatasetWriter:
                 "numTraining": len(list((self.folder / "labelsTr").glob(f"[!.]*{self.ending}"))),
                 "file_ending": self.ending,
                 "overwrite_image_reader_writer": "SimpleITKIO",
-                "dose_guidance": guidance.to_json(),
+                DOSE_GUIDANCE: guidance.to_json(),
                 **more,
             },
         )

@@ -94,7 +94,7 @@ def nnunet_environment() -> dict[str, str]:
     return {TRAINER_VARIABLE: str(TRAINER_FOLDER), **variables, **folders}
 
 
-def perform(run: Run, job: Job, key: str) -> JobRecord:
+def perform_job(run: Run, job: Job, key: str) -> JobRecord:
     """Do the job here, and write its record; what another worker had finished already is not done again.
 
     RunEnded passes through, everything else that goes wrong is in the record.
@@ -116,16 +116,16 @@ def _outcome(run: Run, job: Job, key: str, start: float) -> JobRecord:
     except RunEnded:
         raise
     except Exception as error:
-        return failed(job, key, told(error), time.time() - start)
+        return failed_record(job, key, error_in_words(error), time.time() - start)
     now = time.time()
     return JobRecord(job.name, job.kind, key, DONE, now - start, now, _machine(), made.result, files)
 
 
-def failed(job: Job, key: str, error: str, seconds: float = 0.0) -> JobRecord:
+def failed_record(job: Job, key: str, error: str, seconds: float = 0.0) -> JobRecord:
     return JobRecord(job.name, job.kind, key, FAILED, seconds, time.time(), _machine(), error=error)
 
 
-def told(error: BaseException) -> str:
+def error_in_words(error: BaseException) -> str:
     """Ours as they are; of others also where they came from."""
     if isinstance(error, DoseloError):
         return str(error)

@@ -11,7 +11,7 @@ NEEDS_GPU = {"GPU": 1}
 
 
 class _Executor(Executor):
-    """dask's, for `benchmark_run.perform`: jobs that follow from others go first, before the next training."""
+    """dask's, for `benchmark_run.perform_job`: jobs that follow from others go first, before the next training."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor

@@ -10,7 +10,7 @@ from typing import Protocol
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.process import kill_means_interrupt
 
-from .benchmark_run import Run, RunEnded, failed, perform, told
+from .benchmark_run import Run, RunEnded, error_in_words, failed_record, perform_job
 from .jobs import DONE, Job, JobRecord, current_record, key_of, write_job_record
 from .pools import Pools
 
@@ -117,7 +117,7 @@ class _Engine:
     def _submit(self, job: Job, key: str) -> None:
         executor = self.pools.executor(heavy=job.heavy)
         try:
-            future = executor.submit(perform, self.run, job, key)
+            future = executor.submit(perform_job, self.run, job, key)
         except BrokenExecutor:  # stays ready for the next round
             self.pools.renew()
             return
@@ -140,7 +140,7 @@ class _Engine:
             self._died(job, key, executor)
             return
         except Exception as error:  # it could not be sent, or its worker died too often
-            record = failed(job, key, told(error))
+            record = failed_record(job, key, error_in_words(error))
             write_job_record(self.run.folder, record)
         self._end(job, record, new=True)
 
@@ -151,7 +151,7 @@ class _Engine:
         if self.deaths[job.name] < TRIES:
             self.ready[job.name] = (job, key)
             return
-        record = failed(
+        record = failed_record(
             job, key, f"its process was killed {TRIES} times, perhaps for want of memory; try a smaller -np"
         )
         write_job_record(self.run.folder, record)

@@ -11,7 +11,7 @@ from . import work
 from .jobs import DONE, Job, JobRecord
 from .names import is_guided
 from .setting import Benchmark
-from .work import name_of
+from .work import job_name
 
 JOB_KINDS = ("training", "check", "prediction", "plan", "evaluation", "comparison")
 TRAINING, CHECK, PREDICTION, PLAN, EVALUATION, COMPARISON = JOB_KINDS
@@ -34,7 +34,7 @@ def complete_trainers(benchmark: Benchmark, records: Mapping[str, JobRecord]) ->
     """Those of which every fold is scored."""
 
     def is_scored(trainer: str, fold: int) -> bool:
-        record = records.get(name_of(EVALUATION, trainer, fold))
+        record = records.get(job_name(EVALUATION, trainer, fold))
         return record is not None and record.status == DONE
 
     asked = benchmark.asked
@@ -47,7 +47,7 @@ def comparison_job(
     """Of trainers that are complete; with the noise floor if that could be measured."""
     noise = records.get(f"{EVALUATION}-{NOISE_FLOOR}")
     measured = noise is not None and noise.status == DONE
-    evaluations = [name_of(EVALUATION, trainer, fold) for trainer in trainers for fold in benchmark.asked.folds]
+    evaluations = [job_name(EVALUATION, trainer, fold) for trainer in trainers for fold in benchmark.asked.folds]
     results = {name: records[name].result for name in [*evaluations, *([noise.name] if noise and measured else [])]}
     return Job(
         COMPARISON,
@@ -77,7 +77,7 @@ def _true_contours(benchmark: Benchmark) -> Iterator[Job]:
 
 def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
     which = (benchmark, trainer, fold)
-    names = {kind: name_of(kind, trainer, fold) for kind in JOB_KINDS}
+    names = {kind: job_name(kind, trainer, fold) for kind in JOB_KINDS}
     yield Job(names[TRAINING], TRAINING, work.train_fold, which, _trained(*which), heavy=True)
     expected = {**_trained(*which), **_package()}
     yield Job(names[CHECK], CHECK, work.check_fold, which, expected, (names[TRAINING],))
@@ -88,7 +88,7 @@ def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
     plans, folder = [], benchmark.evaluation(trainer, fold)
     for case in benchmark.cases[fold]:
         labels = folder / PREDICTIONS / f"{case}{benchmark.dataset.ending}"
-        plans.append(name_of(PLAN, trainer, fold, case))
+        plans.append(job_name(PLAN, trainer, fold, case))
         yield _plan(benchmark, plans[-1], case, labels, folder / PLANS, names[PREDICTION], _reference(case))
     yield Job(names[EVALUATION], EVALUATION, work.evaluate_fold, which, _scored(benchmark), (names[PREDICTION], *plans))
 

@@ -9,6 +9,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.nnunet_environment import PREPROCESSED, RESULTS
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
+from nnunet_doselo.dataset.guidance import DOSE_GUIDANCE
 from nnunet_doselo.evaluation.result_files import COMPARED_BY, EVALUATIONS, NOISE_FLOOR, REFERENCE
 from nnunet_doselo.planning.interface import ENGINES
 
@@ -147,7 +148,7 @@ def _require_same_declarations(dataset: ExtendedDataset, preprocessed: Path) -> 
 
 def _declarations(dataset: ExtendedDataset) -> dict[str, Any]:
     plain = {key: dataset.dataset_json[key] for key in ("labels", "channel_names")}
-    return {**plain, "dose_guidance": dataset.guidance.to_json()}
+    return {**plain, DOSE_GUIDANCE: dataset.guidance.to_json()}
 
 
 def _split(dataset: ExtendedDataset, asked: str) -> str:

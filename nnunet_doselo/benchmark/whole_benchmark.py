@@ -35,7 +35,7 @@ class BenchmarkOutcome:
     remarks: list[str]
 
 
-def find(asked: Asked, folder: Path) -> Benchmark:
+def prepare_benchmark(asked: Asked, folder: Path) -> Benchmark:
     """What is compared, with the dose predictor; writes predictor_card.json if there is one.
 
     Raises

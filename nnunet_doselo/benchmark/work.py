@@ -29,7 +29,7 @@ from .training_inputs import INPUTS_FILE
 UNFINISHED = (LATEST_CHECKPOINT, BEST_CHECKPOINT)
 
 
-def name_of(kind: str, trainer: str, fold: int, case: str = "") -> str:
+def job_name(kind: str, trainer: str, fold: int, case: str = "") -> str:
     return "-".join(filter(None, [kind, trainer, f"fold_{fold}", case]))
 
 
@@ -41,7 +41,7 @@ def train_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
         benchmark.inputs.folds[fold].require_same(training)
     elif any((training / name).exists() for name in UNFINISHED):
         benchmark.inputs.folds[fold].require_same(training)
-        run.command(name_of("training", trainer, fold), _training_command(benchmark, trainer, fold, "--c"))
+        run.command(job_name("training", trainer, fold), _training_command(benchmark, trainer, fold, "--c"))
     else:
         _train_anew(run, benchmark, trainer, fold)
     return Made({"checkpoint_sha256": sha256_of(final)}, (final,))
@@ -51,7 +51,7 @@ def _train_anew(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None
     training = benchmark.training(trainer, fold)
     benchmark.inputs.folds[fold].write(training)
     try:
-        run.command(name_of("training", trainer, fold), _training_command(benchmark, trainer, fold))
+        run.command(job_name("training", trainer, fold), _training_command(benchmark, trainer, fold))
     finally:
         if not any((training / name).exists() for name in (FINAL_CHECKPOINT, *UNFINISHED)):
             # it came to nothing: the note must not vouch for what somebody else trains there
@@ -80,7 +80,7 @@ def check_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
 
 def predict_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
     """Contours of the cases that the fold is scored on, into predictions/ of its evaluation."""
-    name, asked = name_of("prediction", trainer, fold), benchmark.asked
+    name, asked = job_name("prediction", trainer, fold), benchmark.asked
     output = benchmark.evaluation(trainer, fold) / PREDICTIONS
     if benchmark.split == "Tr":
         _validate(run, benchmark, trainer, fold)
@@ -108,7 +108,7 @@ def _validate(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None:
         return
     command = ["nnUNetv2_train", benchmark.dataset.folder.name, asked.configuration, str(fold), "--val"]
     which = ["-tr", trainer, "-p", asked.plans, "-device", asked.device]
-    run.command(name_of("prediction", trainer, fold), _installed([*command, *which]))
+    run.command(job_name("prediction", trainer, fold), _installed([*command, *which]))
 
 
 def _copy(file: Path, folder: Path) -> None:

@@ -48,7 +48,7 @@ def benchmark(
     asked = Asked(
         dataset, configuration, names, parse_folds(folds), baseline or names[0], split, engine, plans, seed, device
     )
-    compared = whole_benchmark.find(asked, output)
+    compared = whole_benchmark.prepare_benchmark(asked, output)
     _say_what(compared)
     if not scheduler:
         whole_benchmark.require_device(compared)

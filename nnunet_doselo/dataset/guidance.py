@@ -9,7 +9,8 @@ from nnunet_doselo.common.errors import DoseloError
 
 NO_STRUCTURES = ("background", "ignore")
 """Labels of nnU-Net's own that may stand in dataset.json beside the structures."""
-BLOCK = "dose_guidance"
+DOSE_GUIDANCE = "dose_guidance"
+"""The block's name in dataset.json."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class DoseGuidance:
     @classmethod
     def if_declared(cls, dataset_json: Mapping[str, Any], where: str = "dataset.json") -> "DoseGuidance | None":
         """None of a plain nnU-Net dataset, which has no such block; else as `from_dataset_json`."""
-        return cls.from_dataset_json(dataset_json, where) if BLOCK in dataset_json else None
+        return cls.from_dataset_json(dataset_json, where) if DOSE_GUIDANCE in dataset_json else None
 
     @classmethod
     def from_dataset_json(cls, dataset_json: Mapping[str, Any], where: str = "dataset.json") -> "DoseGuidance":
@@ -55,12 +56,12 @@ class DoseGuidance:
         DoseloError: the block is missing, names a target that is no label, a dose that is not positive,
             organ labels that are not distinct integers from 1 to 255, or gantry angles outside [0, 360) degrees.
         """
-        declared = dataset_json.get(BLOCK)
+        declared = dataset_json.get(DOSE_GUIDANCE)
         block = declared if isinstance(declared, Mapping) else {}
         target_gy, oars = block.get("target_gy"), block.get("oars", {})
         if not isinstance(target_gy, Mapping) or not target_gy or not isinstance(oars, Mapping):
             raise DoseloError(
-                f'{where}: dose guidance needs "{BLOCK}": {{"target_gy": {{...}}, "oars": {{...}}}}, '
+                f'{where}: dose guidance needs "{DOSE_GUIDANCE}": {{"target_gy": {{...}}, "oars": {{...}}}}, '
                 f"found {declared}; convert the data with `doselo convert`, or add the block to dataset.json in "
                 "nnUNet_raw and plan again (nnU-Net keeps a copy in nnUNet_preprocessed)"
             )

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from nnunet_doselo.benchmark.setting import Asked
 from nnunet_doselo.benchmark.training_facts import TrainingRun, append_run
-from nnunet_doselo.benchmark.whole_benchmark import BenchmarkOutcome, find, run_benchmark
+from nnunet_doselo.benchmark.whole_benchmark import BenchmarkOutcome, prepare_benchmark, run_benchmark
 from nnunet_doselo.dataset.images import write_array
 
 DATASET = "Dataset031_Head"
@@ -124,7 +124,9 @@ def finish(root: Path, *trainers: str, folds: Sequence[int] = (0, 1), **changes:
 def go(root: Path, *trainers: str, **changes: Any) -> BenchmarkOutcome:
     """A benchmark in root/out."""
     console = Console(file=StringIO())
-    return run_benchmark(find(asked(*trainers, **changes), root / "out"), InlinePools(), console, "doselo benchmark 31")
+    return run_benchmark(
+        prepare_benchmark(asked(*trainers, **changes), root / "out"), InlinePools(), console, "doselo benchmark 31"
+    )
 
 
 def read(root: Path, name: str) -> Any:

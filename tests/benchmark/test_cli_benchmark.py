@@ -34,10 +34,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_is_typed_is_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(asked: Asked, folder: Path) -> Benchmark:
+    def prepare(asked: Asked, folder: Path) -> Benchmark:
         raise DoseloError(f"{asked}; {folder}")
 
-    monkeypatch.setattr(whole_benchmark, "find", find)
+    monkeypatch.setattr(whole_benchmark, "prepare_benchmark", prepare)
     trainers = ("--trainers", DEFAULT, "nnUNetTrainerDOSELO_2epochs_3iterations", "--lambdas", "0.1", "1")
     done = typed(*trainers, "--folds", "0-1", "3", "--baseline", DEFAULT, "--engine", "pydosert", "-o", "there")
     names = (*trainers[1:3], "nnUNetTrainerDOSELO_lambda0p1_2epochs_3iterations")

@@ -27,7 +27,7 @@ from stub_planner import StubPlanner
 from nnunet_doselo.benchmark.manifest import MANIFEST_FILE, Manifest
 from nnunet_doselo.benchmark.same import checked, remarks_on_trainings, same_in_words
 from nnunet_doselo.benchmark.training_facts import TrainingFacts, read_training
-from nnunet_doselo.benchmark.whole_benchmark import find
+from nnunet_doselo.benchmark.whole_benchmark import prepare_benchmark
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
 
@@ -43,7 +43,9 @@ def facts_of(root: Path, trainer: str, fold: int) -> TrainingFacts:
 
 
 def check(root: Path, trainer: str, fold: int, *trainers: str) -> TrainingFacts:
-    return checked(facts_of(root, trainer, fold), find(asked(*(trainers or (DEFAULT, trainer))), root / "out"))
+    return checked(
+        facts_of(root, trainer, fold), prepare_benchmark(asked(*(trainers or (DEFAULT, trainer))), root / "out")
+    )
 
 
 def test_a_training_is_known_from_what_it_left(root: Path) -> None:
@@ -100,7 +102,7 @@ def test_a_training_on_other_data_is_named(root: Path, file: str, content: Any, 
     finish(root, BCE)
     check(root, BCE, 1)
     if "inputs" in file:
-        content = {**vars(find(asked(), root / "out").inputs.folds[1]), "preprocessed": "other"}
+        content = {**vars(prepare_benchmark(asked(), root / "out").inputs.folds[1]), "preprocessed": "other"}
     (model(root, BCE) / file).write_text(json.dumps(content))
     with pytest.raises(DoseloError, match=error):
         check(root, BCE, 1)
@@ -116,14 +118,14 @@ def test_a_training_with_another_predictor_is_named(root: Path) -> None:
 
 def test_guided_trainers_need_a_predictor_before_anything_is_trained(root: Path) -> None:
     with pytest.raises(DoseloError, match=r"no dose predictor: .* make one with `doselo train-predictor"):
-        find(asked(DEFAULT, DOSELO), root / "out")
+        prepare_benchmark(asked(DEFAULT, DOSELO), root / "out")
 
 
 def test_trainers_of_unknown_length_are_compared_by_what_they_did(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finish(root, "nnUNetTrainerX")
     finish(root, "nnUNetTrainerY", epochs=1)
     facts = [facts_of(root, trainer, 0) for trainer in ("nnUNetTrainerX", "nnUNetTrainerY")]
-    benchmark = find(asked("nnUNetTrainerX", "nnUNetTrainerY"), root / "out")
+    benchmark = prepare_benchmark(asked("nnUNetTrainerX", "nnUNetTrainerY"), root / "out")
     with pytest.raises(DoseloError, match="TrainerX fold 0 with 2 epochs of 3 iterations and nnUNetTrainerY fold 0"):
         same_in_words(benchmark, facts)
 
@@ -142,7 +144,7 @@ def test_nothing_is_compared_if_lengths_differ_in_the_end(root: Path, monkeypatc
 def test_what_is_known_less_well_is_remarked_upon(root: Path) -> None:
     finish(root, DEFAULT, runs=())
     finish(root, BCE, runs=[RUN, replace(RUN, started=1.0, continued=True, loader_processes="2")])
-    benchmark = find(asked(), root / "out")
+    benchmark = prepare_benchmark(asked(), root / "out")
     facts = [checked(facts_of(root, trainer, fold), benchmark) for trainer in (DEFAULT, BCE) for fold in (0, 1)]
     remarks = "\n".join(remarks_on_trainings(benchmark, facts))
     assert f"no record of a seed (not started by this benchmark): {DEFAULT} fold 0, {DEFAULT} fold 1" in remarks
@@ -155,7 +157,7 @@ def test_what_is_known_less_well_is_remarked_upon(root: Path) -> None:
 
 def test_of_trainings_that_the_benchmark_began_there_is_nothing_to_remark(root: Path) -> None:
     finish(root, DEFAULT, BCE)
-    benchmark = find(asked(), root / "out")
+    benchmark = prepare_benchmark(asked(), root / "out")
     for trainer in (DEFAULT, BCE):
         for fold, inputs in benchmark.inputs.folds.items():
             inputs.write(model(root, trainer) / f"fold_{fold}")
@@ -166,7 +168,7 @@ def test_of_trainings_that_the_benchmark_began_there_is_nothing_to_remark(root: 
 @pytest.mark.parametrize("name", ["doselo_inputs.json", "doselo_training.json", "debug.json", "plans.json"])
 def test_what_a_training_left_and_was_cut_short_is_one_clear_error(root: Path, name: str) -> None:
     finish(root, BCE)
-    benchmark = find(asked(DEFAULT, BCE), root / "out")
+    benchmark = prepare_benchmark(asked(DEFAULT, BCE), root / "out")
     training = benchmark.training(BCE, 0)
     benchmark.inputs.folds[0].write(training)
     file = (training.parent if name == "plans.json" else training) / name
@@ -176,7 +178,7 @@ def test_what_a_training_left_and_was_cut_short_is_one_clear_error(root: Path, n
 
 
 def test_a_manifest_that_was_cut_short_is_one_clear_error(root: Path) -> None:
-    benchmark = find(asked(DEFAULT, BCE), root / "out")
+    benchmark = prepare_benchmark(asked(DEFAULT, BCE), root / "out")
     Manifest(benchmark, "doselo benchmark").write()
     file = benchmark.folder / MANIFEST_FILE
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
