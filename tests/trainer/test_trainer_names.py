@@ -5,7 +5,7 @@ import doctest
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.trainer import settings
+from nnunet_doselo.trainer import trainer_names
 from nnunet_doselo.trainer.trainer_names import SUFFIXES, TRAINERS, TrainerSettings, parse_trainer_name
 
 DOSELO, DICE_CE, BCE = "nnUNetTrainerDOSELO", "nnUNetTrainerDOSELO_DiceCE", "nnUNetTrainerBCE"
@@ -123,5 +123,5 @@ def test_every_trainer_of_the_table_is_known_by_its_name(name: str) -> None:
 
 
 def test_the_example_in_the_documentation_holds() -> None:
-    result = doctest.testmod(settings)
+    result = doctest.testmod(trainer_names)
     assert (result.failed, result.attempted) == (0, 1)
