@@ -26,6 +26,22 @@ def read_array(path: Path) -> tuple[np.ndarray, Grid]:
     return array_of(image), grid_of(image)
 
 
+def read_on_grid(path: Path, grid: Grid) -> np.ndarray:
+    """The voxels of a file that lies on `grid`, a CT's, as (Z, Y, X).
+
+    Raises
+    ------
+    DoseloError: what `read_array` refuses, or another grid, saying what differs.
+    """
+    array, grid_of_file = read_array(path)
+    if differences := grid_of_file.differences(grid):
+        raise DoseloError(
+            f"{path}: must lie on the grid of the CT: {'; '.join(differences)}; resample it, label maps to the "
+            "nearest voxel"
+        )
+    return array
+
+
 def read_grid(path: Path) -> Grid:
     """The grid alone, from the file's header."""
     reader = sitk.ImageFileReader()

@@ -63,9 +63,7 @@ def score_doses(
     result = gamma_pass_rate(
         *in_body_gy,
         spacing_mm,
-        dose_percent=criterion.dose_percent,
-        distance_mm=criterion.distance_mm,
-        cutoff_percent=criterion.cutoff_percent,
+        **vars(criterion),
         normalisation_gy=prescription_gy,
     )
     return DoseScores(relative_error, dose_score(*in_body_gy, body), 100 * result.pass_rate, criterion.text)

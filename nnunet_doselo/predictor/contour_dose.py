@@ -13,7 +13,7 @@ import torch
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.geometry import TISSUE_HU, Grid, require_same_shape
 from nnunet_doselo.dataset.guidance import DoseGuidance
-from nnunet_doselo.dataset.images import read_array
+from nnunet_doselo.dataset.images import read_array, read_on_grid
 from nnunet_doselo.dataset.patient import prescription_map
 from nnunet_doselo.dataset.structures import Structure, structure_masks
 from nnunet_doselo.predictor.artifact import FrozenPredictor
@@ -72,17 +72,6 @@ def anatomy_from_files(ct: Path | str, oars: Path | str) -> Anatomy:
     """
     ct_hu, grid = read_array(Path(ct))
     return Anatomy(ct_hu, read_on_grid(Path(oars), grid), grid)
-
-
-def read_on_grid(path: Path, grid: Grid) -> np.ndarray:
-    """(Z, Y, X) of a label map that must lie on the CT's grid; raises DoseloError, saying what differs."""
-    array, found = read_array(path)
-    if differences := found.differences(grid):
-        raise DoseloError(
-            f"{path}: must lie on the grid of the CT: {'; '.join(differences)}; resample it, label maps to the "
-            "nearest voxel"
-        )
-    return array
 
 
 def predict_dose(

@@ -9,7 +9,7 @@ import numpy as np
 
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.images import read_array
+from nnunet_doselo.dataset.images import read_array, read_on_grid
 from nnunet_doselo.dataset.patient import Patient
 from nnunet_doselo.evaluation.clinical_goals import Goal
 from nnunet_doselo.evaluation.evaluation_file import CaseResult
@@ -23,7 +23,7 @@ from nnunet_doselo.scoring.case_scores import (
     overlap_scores,
     structure_figures,
 )
-from nnunet_doselo.scoring.dose_sources import DosePair, read_on_grid
+from nnunet_doselo.scoring.dose_sources import DosePair
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,7 @@ def gamma_score(case: EvaluatedCase, criterion: GammaCriterion) -> Scores:
     result = gamma_pass_rate(
         *case.in_body_gy,
         case.patient.spacing_mm,
-        dose_percent=criterion.dose_percent,
-        distance_mm=criterion.distance_mm,
-        cutoff_percent=criterion.cutoff_percent,
+        **vars(criterion),
         normalisation_gy=case.dataset.guidance.prescription_gy,
     )
     return {"gamma_pass_percent": 100 * result.pass_rate}

@@ -12,8 +12,7 @@ import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.geometry import Grid
-from nnunet_doselo.dataset.images import read_array
+from nnunet_doselo.dataset.images import read_on_grid
 from nnunet_doselo.dataset.patient import Patient
 from nnunet_doselo.planning.interface import ENGINES
 from nnunet_doselo.planning.plan_record import ENGINE_NAMES, PlanRecord, read_record
@@ -126,19 +125,6 @@ class PlannedDoses:
             "reference_dose": f"the dataset's own; {self.dataset_doses}" if its_own else reference.origin(self.cases),
             "planner_remarks": evaluated.remarks(self.cases),
         }
-
-
-def read_on_grid(file: Path, grid: Grid) -> np.ndarray:
-    """The voxels of a file, (Z, Y, X).
-
-    Raises
-    ------
-    DoseloError: unreadable, or on another grid.
-    """
-    array, file_grid = read_array(file)
-    if differences := file_grid.differences(grid):
-        raise DoseloError(f"{file}: must lie on the grid of the case's CT: {'; '.join(differences)}")
-    return array
 
 
 def _engine_name(record: PlanRecord | None) -> str:

@@ -9,7 +9,7 @@ import torch
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import csv_bytes, replace_files
 from nnunet_doselo.dataset.geometry import body_mask
-from nnunet_doselo.dataset.images import write_array
+from nnunet_doselo.dataset.images import read_on_grid, write_array
 from nnunet_doselo.evaluation.dose_metrics import rmae
 from nnunet_doselo.evaluation.dvh_pictures import Curves, dvh_curves, dvh_picture
 from nnunet_doselo.predictor.artifact import FrozenPredictor
@@ -18,7 +18,6 @@ from nnunet_doselo.predictor.contour_dose import (
     anatomy_from_files,
     check_label_values,
     predict_dose,
-    read_on_grid,
     structures_of,
 )
 

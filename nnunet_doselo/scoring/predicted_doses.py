@@ -8,11 +8,11 @@ import torch
 from rich.progress import track
 
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.images import write_array
+from nnunet_doselo.dataset.images import read_on_grid, write_array
 from nnunet_doselo.dataset.patient import Patient, load_patient
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.patient_dose import predict_patient
-from nnunet_doselo.scoring.dose_sources import DoseFolder, DosePair, read_on_grid
+from nnunet_doselo.scoring.dose_sources import DoseFolder, DosePair
 
 DOSE_SOURCE = "dose predictor, for the reference and for the evaluated contour; no treatment planning system"
 

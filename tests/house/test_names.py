@@ -32,7 +32,7 @@ PENDING: dict[str, set[str]] = {
         "scoring",
     },
     "ClassDef": {"Cohort", "Evaluation", "Job", "Plan"},
-    "FunctionDef": {"body_mask", "main", "read_evaluation", "read_on_grid", "read_patient", "render", "write_report"},
+    "FunctionDef": {"body_mask", "main", "read_evaluation", "read_patient", "render", "write_report"},
 }
 """By rule, the rooms that do not keep it yet."""
 VAGUE = {"found", "one", "own", "ours", "theirs"}
