@@ -36,7 +36,7 @@ def paint_organs(masks: Mapping[str, np.ndarray], labels: Mapping[str, int]) -> 
 
     Parameters
     ----------
-    masks: organ name -> boolean mask, all of one shape. Empty masks are allowed and leave no trace.
+    masks: organ name -> boolean mask (Z, Y, X), all of one shape, at least one; empty masks leave no trace.
     labels: organ name -> label value (1..255), for every organ in `masks`.
 
     Returns
@@ -50,7 +50,17 @@ def paint_organs(masks: Mapping[str, np.ndarray], labels: Mapping[str, int]) -> 
 def paint_targets(
     masks: Mapping[str, np.ndarray], labels: Mapping[str, int], target_gy: Mapping[str, float]
 ) -> tuple[np.ndarray, list[Overlap]]:
-    """Target masks to one label map: where they overlap the higher prescription wins (simultaneous boost)."""
+    """Target masks to one label map: where they overlap the higher prescription wins (boost), ties by name.
+
+    Parameters
+    ----------
+    masks: target name -> boolean mask (Z, Y, X), all of one shape, at least one; empty masks leave no trace.
+    labels, target_gy: label value (1..255) and prescribed dose by target name, for every target in `masks`.
+
+    Returns
+    -------
+    As `paint_organs`.
+    """
     lowest_first = sorted(masks, key=lambda name: (target_gy[name], name))
     return _paint(masks, labels, lowest_first)
 

@@ -10,7 +10,6 @@ from source_tree import CORE, MODULES, ROOT, parsed
 
 PENDING: dict[str, set[str]] = {
     "shapes": {
-        "dataset",
         "dataset_conversion.cases",
         "dataset_conversion.variants",
         "predictor",
