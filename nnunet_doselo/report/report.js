@@ -128,7 +128,7 @@
     traces.push(washTrace(1, evaluated.map((row) => row.map(cut)), look));
     traces.push(washTrace(2, difference, { zmin: -settings.difference_gy, zmax: settings.difference_gy,
       colorscale: settings.difference_colours, hovertemplate: "%{z:+.1f} Gy<extra></extra>", showscale: true,
-      colorbar: colourBar("Evaluated − reference [Gy]", 0.84, 0.27) }));
+      colorbar: colourBar("Difference [Gy]", 0.84, 0.27) }));
     return traces;
   }
 
@@ -159,17 +159,18 @@
     const [x0, dx] = shown.x_mm, [y0, dy] = shown.y_mm;
     const width = (1 - 2 * PANEL_GAP) / 3;
     const pixels = width * (byId("viewer").clientWidth - 80);
+    const narrow = pixels < 170;
     const layout = { font: FONT, margin: { l: 70, r: 20, t: 55, b: 110 }, height: 165 + Math.min(620, (pixels * ny * dy) / (nx * dx)),
       plot_bgcolor: "black", showlegend: false, uirevision: shown.case, annotations: [], hovermode: "closest" };
     titles.forEach((text, i) => {
       const suffix = i ? String(i + 1) : "";
       const start = i * (width + PANEL_GAP);
       layout["xaxis" + suffix] = { domain: [start, start + width], anchor: "y" + suffix, range: [x0 - dx / 2, x0 + (nx - 0.5) * dx],
-        ticksuffix: " mm", nticks: 5, showgrid: false, zeroline: false, constrain: "domain", ...(i ? { matches: "x" } : {}) };
+        ticksuffix: " mm", nticks: narrow ? 3 : 5, tickangle: 0, showgrid: false, zeroline: false, constrain: "domain", ...(i ? { matches: "x" } : {}) };
       layout["yaxis" + suffix] = { anchor: "x" + suffix, range: [y0 + (ny - 0.5) * dy, y0 - dy / 2], scaleanchor: "x" + suffix,
         showgrid: false, zeroline: false, constrain: "domain", ...(i ? { matches: "y", showticklabels: false, ticks: "" } : { ticksuffix: " mm" }) };
       layout.annotations.push({ text, x: start + width / 2, y: 1.005, xref: "paper", yref: "paper", xanchor: "center",
-        yanchor: "bottom", showarrow: false });
+        yanchor: "bottom", showarrow: false, font: { size: narrow ? 9 : 13 } });
     });
     return layout;
   }
