@@ -134,12 +134,15 @@ def sensitivity(
     """
     from nnunet_doselo.common.sensitivity import sensitivity_line
     from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
+    from nnunet_doselo.predictor.artifact import load_both
     from nnunet_doselo.predictor_training.sensitivity import gate
     from nnunet_doselo.predictor_training.training import run_folder
 
     extended = raw_dataset(dataset)
     frozen = load_predictor_of(extended, predictor, device)
     folder = environment_folder(RESULTS) / extended.folder.name / f"DosePredictor__{run}"
+    if not dry_run:
+        load_both(frozen.path)  # planning takes hours, and is not begun where its figures could not be written
     chosen = run_folder.unseen_cases(folder, extended, frozen, split)[:cases]
     output = output or folder / "sensitivity"
     settings = gate.SensitivitySettings(edits, seed, engine, split)

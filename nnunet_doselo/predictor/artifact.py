@@ -29,6 +29,10 @@ from nnunet_doselo.predictor.network import DosePredictor
 FILE_NAME = "dose_predictor.ts"
 FILE_NAME_3D = "dose_predictor_3d.ts"
 """Beside the other: 2d configurations are trained with a predictor of slices, 3d ones with either."""
+EXPORT_AGAIN = (
+    "cards of networks with beams once lacked their gantry_deg: export it again with `doselo train-predictor DATASET "
+    "--resume` and the options of its training"
+)
 _CARD = "card.json"
 
 
@@ -50,8 +54,10 @@ class FrozenPredictor:
 
         Raises
         ------
-        DoseloError: the network knows beams that are not their own mirror image.
+        DoseloError: the network knows beams that are not their own mirror image, or that its card does not name.
         """
+        if not self.card.gantry_deg and _sees_beams(self.module):
+            raise DoseloError(f"{self.path}: the network sees beams that its card does not name; {EXPORT_AGAIN}")
         if not left_is_right(self.card.gantry_deg):
             raise DoseloError(
                 f"{self.path}: beams at {self.card.gantry_deg} degrees are not their own mirror image; predict without "
@@ -112,7 +118,12 @@ def load_predictor(path: Path | str, device: torch.device | str = "cpu") -> Froz
 
 
 def load_network(path: Path) -> tuple[DosePredictor, PredictorCard]:
-    """Rebuild the trainable network from the safetensors file beside an artifact (or given itself)."""
+    """Rebuild the trainable network from the safetensors file beside an artifact (or given itself).
+
+    Raises
+    ------
+    DoseloError: the file is missing, unreadable, carries no card of this format, or weights of another network.
+    """
     file = path.with_suffix(".safetensors")
     try:
         with safe_open(file, framework="pt") as weights:
@@ -124,8 +135,25 @@ def load_network(path: Path) -> tuple[DosePredictor, PredictorCard]:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise DoseloError(f"{file}: weights do not fit the network on their card ({error})") from error
+        sizes = " ".join(str(error).split())
+        raise DoseloError(f"{file}: weights do not fit the network on their card ({sizes}); {EXPORT_AGAIN}") from error
     return network.eval(), card
+
+
+def load_both(path: Path) -> tuple[DosePredictor, FrozenPredictor]:
+    """The trainable network and the artifact that was frozen of it.
+
+    Raises
+    ------
+    DoseloError: a file is missing or unreadable, or the weights beside the artifact are another predictor's.
+    """
+    (network, card), frozen = load_network(path), load_predictor(path)
+    if dataclasses.replace(frozen.card, sensitivity=None) != dataclasses.replace(card, sensitivity=None):
+        raise DoseloError(
+            f"{path.with_suffix('.safetensors')}: its card must be that of {path.name}, found another; put the weights "
+            "back that were written with it"
+        )
+    return network, frozen
 
 
 def add_sensitivity(path: Path, sensitivity: dict[str, Any]) -> Path:
@@ -133,16 +161,10 @@ def add_sensitivity(path: Path, sensitivity: dict[str, Any]) -> Path:
 
     Raises
     ------
-    DoseloError: a file is missing or unreadable, or the weights beside the artifact are another predictor's.
+    DoseloError: see `load_both`.
     """
-    network, card = load_network(path)
-    theirs = load_predictor(path).card
-    if dataclasses.replace(theirs, sensitivity=None) != dataclasses.replace(card, sensitivity=None):
-        raise DoseloError(
-            f"{path.with_suffix('.safetensors')}: its card must be that of {path.name}, found another; put the weights "
-            "back that were written with it"
-        )
-    return save_predictor(network, dataclasses.replace(card, sensitivity=sensitivity), path)
+    network, frozen = load_both(path)
+    return save_predictor(network, dataclasses.replace(frozen.card, sensitivity=sensitivity), path)
 
 
 def find_predictor(preprocessed_dataset: Path, dim: int = 2) -> Path:
@@ -163,6 +185,11 @@ def find_predictor(preprocessed_dataset: Path, dim: int = 2) -> Path:
         f"no dose predictor: {PREDICTOR_VARIABLE} is {named or 'not set'}, and the dataset's own would be "
         f"{' or '.join(str(path) for path in own)}; make one with `doselo train-predictor DATASET`, or set the variable"
     )
+
+
+def _sees_beams(module: nn.Module) -> bool:
+    """Whether a frozen script looks along rays: `beam_paths` alone samples images at other places than their voxels."""
+    return isinstance(module, torch.jit.ScriptModule) and module.graph.findNode("aten::grid_sampler") is not None
 
 
 def _require_device(device: torch.device | str) -> None:

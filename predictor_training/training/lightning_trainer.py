@@ -71,6 +71,7 @@ def _callbacks(output: Path, best: ModelCheckpoint, patience: int, *, alone: boo
         ModelCheckpoint(output, LAST, enable_version_counter=False),
         WeightAveraging(avg_fn=moving_average),
         EarlyStopping("val_mae_gy", patience=patience, mode="min"),
+        NoEpochTooMany(),
         LearningRateMonitor("epoch"),
         RichProgressBar(leave=True),
         *([] if alone else [EndAtOnce()]),
@@ -91,6 +92,18 @@ def _new_log_folder(output: Path) -> str:
     """One for each start: Lightning's CSV logger deletes what it finds, and a resumed run keeps its past."""
     names = itertools.chain(["logs"], (f"logs_{start}" for start in itertools.count(2)))
     return next(name for name in names if not (output / name).exists())
+
+
+class NoEpochTooMany(L.Callback):
+    """A run that ended because validation stood still is exported again when it is resumed, and trained no further.
+
+    Lightning would train another epoch, and ask then.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        stopping = trainer.early_stopping_callback
+        if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
+            trainer.should_stop = True
 
 
 class EndAtOnce(L.Callback):

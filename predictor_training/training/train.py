@@ -91,6 +91,7 @@ def export(plan: Plan, checkpoint: Path, output: Path, preprocessed: Path) -> Pa
         validation={},
         versions=versions(),
         axes=AXES[plan.settings.dim],
+        gantry_deg=plan.network.gantry_deg,
     )
     name = FILE_NAMES[plan.settings.dim]
     draft = save_predictor(network, card, output / name)

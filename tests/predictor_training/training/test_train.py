@@ -120,6 +120,10 @@ def test_a_resumed_run_is_the_run_it_would_have_been(
     )
 
 
+def _worse_and_worse(self: DosePredictorModule, batch: Any, batch_index: int) -> None:
+    self.log("val_mae_gy", float(self.current_epoch), batch_size=1)
+
+
 def _power_cut_in_epoch_1(self: DosePredictorModule) -> None:
     if self.current_epoch == 1:
         raise RuntimeError("power cut")
@@ -155,10 +159,7 @@ def test_a_run_from_before_a_setting_existed_had_its_default(run: Path, plan: Pl
 def test_the_best_epoch_is_exported_and_the_last_is_where_to_go_on(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def worse_and_worse(self: DosePredictorModule, batch: Any, batch_index: int) -> None:
-        self.log("val_mae_gy", float(self.current_epoch), batch_size=1)
-
-    monkeypatch.setattr(DosePredictorModule, "validation_step", worse_and_worse)
+    monkeypatch.setattr(DosePredictorModule, "validation_step", _worse_and_worse)
     for resume in (False, True):  # a finished run is exported again, and trained no further
         artifact = train.train(plan, tmp_path / "results", tmp_path, processes=0, resume=resume)
         batches_seen = load_network(artifact)[0].cascade.first.encoder[0][1].num_batches_tracked
@@ -166,6 +167,17 @@ def test_the_best_epoch_is_exported_and_the_last_is_where_to_go_on(
         assert torch.load(tmp_path / "results" / "last.ckpt", weights_only=True)["global_step"] == 6
     assert epochs_logged(tmp_path / "results") == [0, 1]
     assert sorted(file.name for file in (tmp_path / "results").glob("*.ckpt")) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_run_that_ended_early_is_exported_again_and_trained_no_further(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DosePredictorModule, "validation_step", _worse_and_worse)
+    impatient = dataclasses.replace(plan, settings=dataclasses.replace(TINY, epochs=9, patience=1))
+    for resume in (False, True):
+        train.train(impatient, tmp_path / "results", tmp_path, processes=0, resume=resume)
+        assert torch.load(tmp_path / "results" / "last.ckpt", weights_only=True)["epoch"] == 1
+    assert epochs_logged(tmp_path / "results") == [0, 1]
 
 
 def test_a_training_that_diverged_exports_nothing(plan: Plan, tmp_path: Path) -> None:
