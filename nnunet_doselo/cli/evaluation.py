@@ -10,7 +10,7 @@ import typer
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.parallel import default_processes
 
-from .shared import Dataset, Device, Processes, clear_errors, console, load_predictor_of
+from .shared import Dataset, Device, PredictorFile, Processes, clear_errors, console, load_predictor_of
 
 PREDICTOR = "predictor"
 PLANNERS = {"planner": "fluence", "pydosert": "pydosert"}
@@ -51,10 +51,7 @@ def evaluate(
     ] = False,
     split: Annotated[str, typer.Option(help="Ts, or Tr for a fold's validation folder.")] = "Ts",
     output: Annotated[Path, typer.Option("--output", "-o", help="Where all results go.")] = Path("evaluation"),
-    predictor: Annotated[
-        Path | None,
-        typer.Option(help="Dose predictor (default: the dataset's own, or nnUNet_dose_predictor)."),
-    ] = None,
+    predictor: PredictorFile = None,
     device: Device = "cpu",
     all_pictures: Annotated[bool, typer.Option("--all-pictures", help="Draw every case, not two of them.")] = False,
     processes: Processes = 0,

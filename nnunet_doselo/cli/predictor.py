@@ -11,7 +11,7 @@ import typer
 
 from nnunet_doselo.common.errors import DoseloError
 
-from .shared import Dataset, Device, clear_errors, console, load_predictor_of, plain
+from .shared import Dataset, Device, PredictorFile, clear_errors, console, load_predictor_of, plain
 
 if TYPE_CHECKING:
     from nnunet_doselo.evaluation.dvh_pictures import Curves
@@ -35,9 +35,7 @@ COMPARED = ("dmean_gy", "d95_gy", "d0.1cc_gy")
 @clear_errors
 def evaluate_predictor(
     dataset: Dataset,
-    predictor: Annotated[
-        Path | None, typer.Option(help="Dose predictor (default: the dataset's own, or nnUNet_dose_predictor).")
-    ] = None,
+    predictor: PredictorFile = None,
     split: Annotated[str, typer.Option(help="Ts, or Tr, whose cases the predictor may have been trained on.")] = "Ts",
     cases: Annotated[str, typer.Option(help="Some of them, separated by commas (default: all with a dose).")] = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="Where scores, tables and pictures go.")] = Path(
@@ -77,7 +75,8 @@ def predict_dose(
     labels: Annotated[Path, typer.Option(help="Contour: label map of the target or targets.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Dose file to write, Gy, on the CT's grid.", show_default=False)],
     predictor: Annotated[
-        Path | None, typer.Option(help="Dose predictor (default: that of --dataset).", show_default=False)
+        Path | None,
+        typer.Option(help="Dose predictor (default: that of --dataset, of slices before volumes).", show_default=False),
     ] = None,
     dataset: Annotated[
         str, typer.Option(help="Dataset that says which label is which target, and has a predictor.")

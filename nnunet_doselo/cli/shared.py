@@ -20,6 +20,14 @@ Processes = Annotated[
     int, typer.Option("--processes", "-np", help="Worker processes (0: nnUNet_def_n_proc, or the cores).")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a dataset of the same name.")]
+PredictorFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--predictor",
+        help="Dose predictor (default: nnUNet_dose_predictor, or else the dataset's dose_predictor.ts, or else its "
+        "dose_predictor_3d.ts).",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Of the predictor: cpu, cuda or mps.")]
 
 

@@ -11,6 +11,7 @@ from nnunet_doselo.common.parallel import default_processes
 from .shared import (
     Dataset,
     Device,
+    PredictorFile,
     Processes,
     clear_errors,
     console,
@@ -109,10 +110,7 @@ def train_predictor(
 @clear_errors
 def sensitivity(
     dataset: Dataset,
-    predictor: Annotated[
-        Path | None,
-        typer.Option(help="Dose predictor (default: the dataset's own, or nnUNet_dose_predictor)."),
-    ] = None,
+    predictor: PredictorFile = None,
     cases: Annotated[int, typer.Option(min=1, help="Patients at most.")] = 10,
     edits: Annotated[int, typer.Option(min=1, help="Edits of each of the five kinds for each patient.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the edits.")] = 0,

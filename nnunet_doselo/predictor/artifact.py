@@ -29,6 +29,8 @@ from nnunet_doselo.predictor.network import DosePredictor
 FILE_NAME = "dose_predictor.ts"
 FILE_NAME_3D = "dose_predictor_3d.ts"
 """Beside the other: 2d configurations are trained with a predictor of slices, 3d ones with either."""
+FILE_NAMES_FOR = {2: (FILE_NAME,), 3: (FILE_NAME_3D, FILE_NAME), None: (FILE_NAME, FILE_NAME_3D)}
+"""Where a predictor is sought, first to last: for slices, for volumes, for whole patients."""
 EXPORT_AGAIN = (
     "cards of networks with beams once lacked their gantry_deg: export it again with `doselo train-predictor DATASET "
     "--resume` and the options of its training"
@@ -167,23 +169,25 @@ def add_sensitivity(path: Path, sensitivity: dict[str, Any]) -> Path:
     return save_predictor(network, dataclasses.replace(frozen.card, sensitivity=sensitivity), path)
 
 
-def find_predictor(preprocessed_dataset: Path, dim: int = 2) -> Path:
+def find_predictor(preprocessed_dataset: Path, dim: int | None = None) -> Path:
     """The predictor that a dataset uses: the environment variable first, then the dataset's own folder.
 
-    dim: 2 for slices; with 3, for volumes, the dataset's predictor of volumes goes before that of slices.
+    dim: 2 for a network that sees slices, which takes the predictor of slices alone; 3 for one that sees volumes: the
+    predictor of volumes goes before that of slices. None for whole patients, which either predicts: that of slices goes
+    first.
 
     Raises
     ------
     DoseloError: there is none, naming all places.
     """
     named = os.environ.get(PREDICTOR_VARIABLE)
-    own = [preprocessed_dataset / name for name in ((FILE_NAME_3D, FILE_NAME) if dim == 3 else (FILE_NAME,))]
-    for path in [Path(named)] if named else own:
+    datasets_own = [preprocessed_dataset / name for name in FILE_NAMES_FOR[dim]]
+    for path in [Path(named)] if named else datasets_own:
         if path.is_file():
             return path
     raise DoseloError(
         f"no dose predictor: {PREDICTOR_VARIABLE} is {named or 'not set'}, and the dataset's own would be "
-        f"{' or '.join(str(path) for path in own)}; make one with `doselo train-predictor DATASET`, or set the variable"
+        f"{' or '.join(map(str, datasets_own))}; make one with `doselo train-predictor DATASET`, or set the variable"
     )
 
 

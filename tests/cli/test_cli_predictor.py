@@ -81,6 +81,17 @@ def test_predict_dose_writes_a_dose_and_prints_a_table(root: Path) -> None:
     assert read_array(root / "dose.nii.gz")[0].shape == phantoms.SHAPE
 
 
+def test_a_dataset_with_a_predictor_of_volumes_alone_is_served_by_it(root: Path) -> None:
+    (root / PREDICTOR).unlink()
+    network = random_network(dim=3)
+    volumes = save_predictor(network, card_of(network), (root / PREDICTOR).with_name("dose_predictor_3d.ts"))
+    assert f"by {volumes}," in predict("--dataset", "501")[0]
+    doselo("evaluate-predictor", "501", "-o", "out")
+    assert str(volumes) in (root / "out" / "summary.json").read_text()
+    doselo("evaluate", str((root / CONTOUR).parent), "501", "--goals", "none", "-o", "scores", "-np", "1")
+    assert volumes.name in (root / "scores" / "labelsTs" / "evaluation.json").read_text()
+
+
 def test_predict_dose_compares_with_another_contour(root: Path) -> None:
     said, _ = predict("--dataset", "501", "--compare-to", OTHER, "--dvh", "dvh.csv")
     assert said.count("change") == 3

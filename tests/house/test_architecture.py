@@ -193,9 +193,13 @@ def test_planning_needs_numpy_and_scipy_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [name for room in ("predictor", "losses", "scoring") for name in below(f"{CORE}.{room}")]
+    "module",
+    [
+        *(name for room in ("predictor", "losses", "scoring") for name in below(f"{CORE}.{room}")),
+        *below(f"{TRAINING}.sensitivity"),
+    ],
 )
-def test_predictor_losses_and_scoring_do_not_need_nnunet(module: str) -> None:
+def test_predictor_losses_scoring_and_sensitivity_do_not_need_nnunet(module: str) -> None:
     assert not named(reachable(module), "nnunetv2", "batchgeneratorsv2")
 
 
@@ -262,3 +266,20 @@ def test_importing_prints_nothing_and_loads_nothing_heavy(module: str) -> None:
 @pytest.mark.parametrize("module", [f"{CORE}.planning.plan", f"{CORE}.scoring.contour_folder"])
 def test_planning_does_not_load_torch(module: str) -> None:
     assert loaded_by(module, "torch", "pydosert", "nnunetv2") == ""
+
+
+def imported_within(module: str, function: str = "") -> set[str]:
+    """Modules of ours that a module names, or one of its functions alone: imports inside functions count."""
+    tree = ast.parse(MODULES[module].read_text())
+    wanted = [node for node in tree.body if getattr(node, "name", "") == function] if function else [tree]
+    nodes = [node for part in wanted for node in ast.walk(part) if isinstance(node, ast.ImportFrom) and not node.level]
+    names = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names} | {str(n.module) for n in nodes}
+    return names & {*MODULES}
+
+
+@pytest.mark.parametrize(("commands", "function"), [("evaluation", ""), ("predictor", ""), ("training", "sensitivity")])
+def test_what_asks_a_predictor_does_not_load_nnunet(commands: str, function: str) -> None:
+    """To compare a card with a dataset is to compare two dicts."""
+    modules = imported_within(f"{CORE}.cli.{commands}", function) | imported_within(f"{CORE}.cli.shared")
+    assert f"{CORE}.predictor.artifact" in modules
+    assert loaded_by(", ".join(sorted(modules)), "nnunetv2") == ""

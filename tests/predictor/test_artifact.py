@@ -214,6 +214,27 @@ def test_the_environment_comes_before_the_datasets_own(tmp_path: Path, monkeypat
     assert find_predictor(tmp_path) == named
 
 
+@pytest.mark.parametrize(
+    ("dim", "names"),
+    [
+        (2, ["dose_predictor.ts"]),
+        (3, ["dose_predictor_3d.ts", "dose_predictor.ts"]),
+        (None, ["dose_predictor.ts", "dose_predictor_3d.ts"]),
+    ],
+)
+def test_slices_volumes_and_whole_patients_have_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dim: int | None, names: list[str]
+) -> None:
+    monkeypatch.delenv("nnUNet_dose_predictor", raising=False)
+    for name in ("dose_predictor.ts", "dose_predictor_3d.ts"):
+        (tmp_path / name).touch()
+    for name in names:
+        assert find_predictor(tmp_path, dim).name == name
+        (tmp_path / name).unlink()
+    with pytest.raises(DoseloError, match=" or ".join(f"{tmp_path}/{name}" for name in names)):
+        find_predictor(tmp_path, dim)
+
+
 @pytest.mark.parametrize(("named", "said"), [("/nowhere/p.ts", "/nowhere/p.ts"), (None, "not set")])
 def test_without_a_predictor_the_error_names_both_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str | None, said: str
