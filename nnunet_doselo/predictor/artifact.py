@@ -193,7 +193,7 @@ def find_predictor(preprocessed_dataset: Path, dim: int | None = None) -> Path:
 
 def _sees_beams(module: nn.Module) -> bool:
     """Whether a frozen script looks along rays: `beam_paths` alone samples images at other places than their voxels."""
-    return isinstance(module, torch.jit.ScriptModule) and module.graph.findNode("aten::grid_sampler") is not None
+    return isinstance(module, torch.jit.ScriptModule) and "aten::grid_sampler" in str(module.graph)
 
 
 def _require_device(device: torch.device | str) -> None:
