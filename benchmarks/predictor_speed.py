@@ -27,7 +27,7 @@ from nnunet_doselo.predictor_training.data.loaders import training_loader
 from nnunet_doselo.predictor_training.data.samples import Sample
 from nnunet_doselo.predictor_training.data.training_data import CACHE_FOLDERS
 from nnunet_doselo.predictor_training.training.module import DosePredictorModule
-from nnunet_doselo.predictor_training.training.plan import Plan, make_plan
+from nnunet_doselo.predictor_training.training.plan import TrainingPlan, make_plan
 from nnunet_doselo.predictor_training.training.settings import TrainingSettings, precision
 
 PREFETCHED = 2
@@ -39,7 +39,7 @@ STEPS = 1000
 class Step:
     """One step of training as Lightning takes it: forward, backward, clipped gradients, optimiser."""
 
-    def __init__(self, plan: Plan, device: str) -> None:
+    def __init__(self, plan: TrainingPlan, device: str) -> None:
         settings = plan.settings
         self.fabric = L.Fabric(accelerator=device, devices=1, precision=precision(settings.precision))
         module = DosePredictorModule(
@@ -58,7 +58,7 @@ class Step:
         synchronise(self.device)
 
 
-def training_batches(plan: Plan, workers: int, batches: int) -> tuple[DataLoader[Sample], int]:
+def training_batches(plan: TrainingPlan, workers: int, batches: int) -> tuple[DataLoader[Sample], int]:
     """The training loader of a plan, whose epoch is so many batches and those that are ready before the first."""
     preprocessed = environment_folder("nnUNet_preprocessed") / plan.dataset.folder.name
     cases = build_cache(
@@ -109,7 +109,7 @@ def time_both(step: Step, loader: DataLoader[Sample], ready: int) -> tuple[float
     return (before - start) / number, waited / (before - start)
 
 
-def measure(plan: Plan, device: str, workers: int, batches: int, rounds: int) -> dict[str, Any]:
+def measure(plan: TrainingPlan, device: str, workers: int, batches: int, rounds: int) -> dict[str, Any]:
     step = Step(plan, device)
     loader, ready = training_batches(plan, workers, batches)
     batch = next(iter(loader))

@@ -87,14 +87,14 @@ class PredictorCard:
 
     def require_fitting(self, guidance: DoseGuidance, where: Path | str) -> None:
         """Raises DoseloError unless the predictor was made for these organs and targets; it may be of slices or 3D."""
-        for what, theirs, ours in (
+        for what, on_card, declared in (
             ("organs", self.oars, guidance.oars),
             ("prescribed doses", self.target_gy, guidance.target_gy),
         ):
-            if theirs != ours:
+            if on_card != declared:
                 raise DoseloError(
-                    f"{where}: was made for {what} {theirs}, the dataset declares {ours}; train a predictor on this "
-                    "dataset, or on one with the same declarations"
+                    f"{where}: was made for {what} {on_card}, the dataset declares {declared}; train a predictor on "
+                    "this dataset, or on one with the same declarations"
                 )
 
     def to_json(self) -> str:

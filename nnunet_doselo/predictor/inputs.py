@@ -28,11 +28,11 @@ def encode(target: Tensor, oars: Tensor, ct: Tensor, organ_labels: Tensor, hu_lo
 
 
 def at_least_single(x: Tensor) -> Tensor:
-    """Half precision (under autocast) to float32; float32 and float64 stay."""
+    """A tensor of any shape: half precision (under autocast) to float32; float32 and float64 stay."""
     return x if x.dtype == torch.float64 else x.float()
 
 
-def body_mask(ct: Tensor, tissue_hu: float = float(TISSUE_HU)) -> Tensor:
+def tensor_body_mask(ct: Tensor, tissue_hu: float = float(TISSUE_HU)) -> Tensor:
     """Voxels between tissue on both sides, along both in-plane axes; the twin of `geometry.body_mask`.
 
     ct: (..., Y, X) HU. Returns a boolean tensor of the same shape.
@@ -42,8 +42,11 @@ def body_mask(ct: Tensor, tissue_hu: float = float(TISSUE_HU)) -> Tensor:
 
 
 def near_body(ct: Tensor, margin: int) -> Tensor:
-    """Voxels at most `margin` voxels, along x and along y, from the body of their slice; as `body_mask`."""
-    planes = body_mask(ct).to(torch.float32).reshape(-1, 1, ct.shape[-2], ct.shape[-1])
+    """Voxels at most `margin` voxels, along x and along y, from the body of their slice; as in `tensor_body_mask`.
+
+    ct: (..., Y, X) HU. Returns a boolean tensor of the same shape.
+    """
+    planes = tensor_body_mask(ct).to(torch.float32).reshape(-1, 1, ct.shape[-2], ct.shape[-1])
     return F.max_pool2d(planes, 2 * margin + 1, stride=1, padding=margin).reshape(ct.shape) > 0
 
 

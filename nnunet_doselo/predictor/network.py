@@ -77,6 +77,7 @@ class UNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S), lengths multiples of the stride, to (B, features, *S)."""
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             if level > 0:
@@ -116,7 +117,7 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 
 def cut_to(x: Tensor, wanted: Tensor) -> Tensor:
-    """What `pad_to_multiple` added is taken off again."""
+    """(B, C, *S) cut to the lengths of `wanted`, (B, C, *S): what `pad_to_multiple` added is taken off again."""
     for axis in range(2, x.dim()):
         x = x.narrow(axis, 0, wanted.shape[axis])
     return x
@@ -142,7 +143,7 @@ class DosePredictor(nn.Module):
         self.cascade = CascadedUNet(channels_in, settings.first, settings.second, settings.dim)
 
     def stages(self, target: Tensor, oars: Tensor, ct: Tensor) -> tuple[Tensor, Tensor]:
-        """Both stages' doses in units of Rx, for deep supervision; arguments as in `forward`.
+        """Both stages' doses in units of Rx, for deep supervision: target, organs and CT (B, 1, *S) as in `forward`.
 
         Padding is 0: air, no target, no organ. Further from the body than 3 voxels in its slice there is no dose;
         plans have some close by, in fixation and couch.

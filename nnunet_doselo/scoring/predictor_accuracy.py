@@ -63,11 +63,11 @@ def evaluate_predictor(
     """
     predictor.card.require_fitting(dataset.guidance, predictor.path)
     wanted = _cases(dataset, split, cases)
-    found = [
+    scored = [
         _score(predictor, dataset, load_patient(dataset, case, split), device)
         for case in track(wanted, "Evaluating the predictor")
     ]
-    scores = PredictorScores.of(found)
+    scores = PredictorScores.of(scored)
     provenance = _provenance(predictor, dataset, split, wanted, command)
     write_scores(output, [case.row() for case in scores.cases], provenance, scores.overall())
     replace_files({output / STRUCTURES_FILE: scores.structures_csv()})

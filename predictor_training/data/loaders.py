@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..training.plan import Plan
+from ..training.plan import TrainingPlan
 from ..training.processes import Rank
 from .cache import CachedCase
 from .numbered import EpochNumbers
@@ -25,7 +25,7 @@ NOTHING: list[Sample] = [{}]
 
 
 def training_loader(
-    plan: Plan, cases: list[CachedCase], workers: int, epoch: int = 0, rank: Rank | None = None
+    plan: TrainingPlan, cases: list[CachedCase], workers: int, epoch: int = 0, rank: Rank | None = None
 ) -> DataLoader[Sample]:
     """This process' part of each batch, with so many workers at most.
 
@@ -56,15 +56,15 @@ def training_loader(
     )
 
 
-def validation_loader(plan: Plan, cases: list[CachedCase], rank: Rank | None = None) -> DataLoader[Sample]:
+def validation_loader(plan: TrainingPlan, cases: list[CachedCase], rank: Rank | None = None) -> DataLoader[Sample]:
     """A case a batch: every fourth of its slices, (slices, 1, Y, X), or the volume, (1, 1, Z, Y, X).
 
     Processes take turns with the cases. One that gets none gets one batch with nothing in it: without any, Lightning
     would leave out the hooks in which all processes meet.
     """
     rank = rank or Rank()
-    own = cases[rank.number :: rank.processes]
-    dataset = _WholeCases(own, plan.codes, plan.settings.dim) if own else NOTHING
+    cases = cases[rank.number :: rank.processes]
+    dataset = _WholeCases(cases, plan.codes, plan.settings.dim) if cases else NOTHING
     return DataLoader(dataset, batch_size=None)  # type: ignore[arg-type]
 
 

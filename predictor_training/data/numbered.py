@@ -49,10 +49,10 @@ def random_state(seed: int, number: int) -> Iterator[None]:
     """Seed Python's, NumPy's and torch's global generators for one sample; afterwards they go on where they were."""
     before = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
-        own = np.random.SeedSequence([seed, number]).generate_state(3)
-        random.seed(int(own[0]))
-        np.random.seed(own[1])  # noqa: NPY002, batchgeneratorsv2 draws from it
-        torch.default_generator.manual_seed(int(own[2]))  # `torch.manual_seed` seeds every device, and takes 2 ms
+        seeds = np.random.SeedSequence([seed, number]).generate_state(3)
+        random.seed(int(seeds[0]))
+        np.random.seed(seeds[1])  # noqa: NPY002, batchgeneratorsv2 draws from it
+        torch.default_generator.manual_seed(int(seeds[2]))  # `torch.manual_seed` seeds every device, and takes 2 ms
         try:
             yield
         finally:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nnunet_doselo.dataset.geometry import AIR_HU
-from nnunet_doselo.predictor.inputs import body_mask
+from nnunet_doselo.predictor.inputs import tensor_body_mask
 
 from .augmentation import BLUR_VOXELS, softened, spatial_transforms, with_border
 from .cache import CachedCase
@@ -163,5 +163,5 @@ def as_sample(ct_and_dose: Tensor, labels_and_organs: Tensor, codes: TargetCodes
         "oars": labels_and_organs[1:].to(torch.int16),
         "dose": dose,
         # a plan may hold dose outside the body (immobilisation, couch): there it counts too
-        "counts": body_mask(ct) | (dose > 0),
+        "counts": tensor_body_mask(ct) | (dose > 0),
     }

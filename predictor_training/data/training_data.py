@@ -5,7 +5,7 @@ from pathlib import Path
 import lightning as L
 from torch.utils.data import DataLoader
 
-from ..training.plan import Plan
+from ..training.plan import TrainingPlan
 from ..training.processes import Rank
 from .cache import CachedCase, build_cache
 from .loaders import training_loader, validation_loader
@@ -21,7 +21,7 @@ class TrainingData(L.LightningDataModule):
     processes: workers of one node, which its devices share. epoch: the first that will be trained.
     """
 
-    def __init__(self, plan: Plan, preprocessed: Path, *, processes: int, epoch: int = 0) -> None:
+    def __init__(self, plan: TrainingPlan, preprocessed: Path, *, processes: int, epoch: int = 0) -> None:
         super().__init__()
         self.prepare_data_per_node = False
         self.plan, self.processes, self.epoch = plan, processes, epoch

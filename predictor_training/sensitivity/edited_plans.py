@@ -77,7 +77,8 @@ def edit_cases(
     DoseloError: a case is missing or unreadable, or none has a target.
     """
     work = partial(_edit_case, dataset=dataset, folders=folders, settings=settings)
-    edited = [one for of_case in map_cases(work, cases, processes=processes, description="Editing") for one in of_case]
+    by_case = map_cases(work, cases, processes=processes, description="Editing")
+    edited = [edit for of_case in by_case for edit in of_case]
     if not edited:
         raise DoseloError(
             f"{dataset.folder}: sensitivity needs patients with a target, found none among {len(cases)} cases; "
@@ -113,9 +114,9 @@ def plan_edits(
     """
     split, engine = settings.split, settings.engine
     reference = folders.doses(REFERENCE)
-    cases = sorted({one.case for one in edited})
+    cases = sorted({edit.case for edit in edited})
     plan_cohort(dataset, reference, engine=engine, split=split, cases=cases, processes=processes)
-    for number in sorted({one.number for one in edited}):
+    for number in sorted({edit.number for edit in edited}):
         plan_cohort(
             dataset,
             folders.doses(number),
@@ -123,6 +124,6 @@ def plan_edits(
             like=reference,
             engine=engine,
             split=split,
-            cases=[one.case for one in edited if one.number == number],
+            cases=[edit.case for edit in edited if edit.number == number],
             processes=processes,
         )

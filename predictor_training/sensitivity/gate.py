@@ -23,7 +23,7 @@ from nnunet_doselo.predictor.patient_dose import predict_patient
 
 from ..training.run_folder import is_artifact_of, record_artifact
 from .edited_plans import REFERENCE, EditedCase, EditFolders, SensitivitySettings, edit_cases, plan_edits
-from .report_files import EditRow, write_report
+from .report_files import EditRow, write_sensitivity_report
 from .response import respond, summarise
 
 
@@ -53,7 +53,7 @@ def measure(
     folders = EditFolders(output, dataset.ending)
     edited = edit_cases(dataset, cases, folders, settings, processes=processes)
     plan_edits(dataset, edited, folders, settings, processes=processes)
-    by_case = [(case, list(of_case)) for case, of_case in groupby(edited, key=lambda one: one.case)]
+    by_case = [(case, list(of_case)) for case, of_case in groupby(edited, key=lambda edit: edit.case)]
     rows: list[EditRow] = []
     for case, of_case in track(by_case, "Predicting"):
         patient = load_patient(dataset, case, settings.split)
@@ -64,7 +64,7 @@ def measure(
         "engine": settings.engine,
         "seed": settings.seed,
     }
-    write_report(output, rows, figures, predictor)
+    write_sensitivity_report(output, rows, figures, predictor)
     return figures
 
 
@@ -81,13 +81,13 @@ def _compare(
     predicted_gy = predict_patient(predictor, dataset, patient, device=device)
     body = dose_counts(patient.body, planned_gy)
     rows = []
-    for one in edited:
-        labels, _ = read_array(folders.labels_file(one.number, one.case))
-        planned_edit_gy, _ = read_array(folders.dose_file(one.number, one.case))
+    for case in edited:
+        labels, _ = read_array(folders.labels_file(case.number, case.case))
+        planned_edit_gy, _ = read_array(folders.dose_file(case.number, case.case))
         predicted_edit_gy = predict_patient(predictor, dataset, patient, labels, device)
-        island = added_target(dataset, patient.labels, labels) if one.edit.kind == ISLAND else None
+        island = added_target(dataset, patient.labels, labels) if case.edit.kind == ISLAND else None
         response = respond(planned_edit_gy - planned_gy, predicted_edit_gy - predicted_gy, body, island)
-        rows.append(EditRow(one.case, one.number, one.edit, response))
+        rows.append(EditRow(case.case, case.number, case.edit, response))
     return rows
 
 

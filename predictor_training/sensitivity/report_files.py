@@ -53,7 +53,9 @@ class EditRow:
         }
 
 
-def write_report(output: Path, rows: Sequence[EditRow], figures: Mapping[str, Any], predictor: FrozenPredictor) -> None:
+def write_sensitivity_report(
+    output: Path, rows: Sequence[EditRow], figures: Mapping[str, Any], predictor: FrozenPredictor
+) -> None:
     """Write table, figures and picture into `output`, which is made if missing; earlier ones are replaced.
 
     rows: at least one.

@@ -45,7 +45,7 @@ class EditResponse:
 
 
 def line(planned: np.ndarray, predicted: np.ndarray) -> Line:
-    """r and slope of pairs, both one-dimensional.
+    """r and slope of pairs, (n,) each.
 
     Both are NaN for fewer than three pairs or if `planned` does not vary. If only `predicted` does not vary, the
     slope is 0 and r is NaN.
@@ -106,7 +106,7 @@ def _figures(responses: Sequence[EditResponse]) -> dict[str, Any]:
 def _mean_voxel_r(responses: Sequence[EditResponse]) -> float | None:
     """An edit that the plan answers and the predictor does not counts as 0; None if the plan answers to none."""
     answered = [response.voxelwise for response in responses if not math.isnan(response.voxelwise.slope)]
-    return float(np.mean([0.0 if math.isnan(found.r) else found.r for found in answered])) if answered else None
+    return float(np.mean([0.0 if math.isnan(voxels.r) else voxels.r for voxels in answered])) if answered else None
 
 
 def _island(responses: Sequence[EditResponse]) -> dict[str, Any] | None:

@@ -43,14 +43,14 @@ def fit_field_edge(predictor: FrozenPredictor, dataset: ExtendedDataset, cases: 
     The predictor must be one of slices that has none yet; the cases ones that it was not trained on.
     """
     columns = [_columns(predictor, dataset, case) for case in track(cases[:MOST_CASES], "Fitting the fields' edge")]
-    found = minimize(
+    minimum = minimize(
         lambda numbers: mean_error_gy(columns, FieldEdge(*numbers)),
         START_MM,
         method="Nelder-Mead",
         bounds=BOUNDS_MM,
         options={"xatol": TOLERANCE_MM, "fatol": 1e-4},
     )
-    edge = FieldEdge(*(round(float(mm), 2) for mm in found.x))
+    edge = FieldEdge(*(round(float(mm), 2) for mm in minimum.x))
     return edge if mean_error_gy(columns, edge) < mean_error_gy(columns, None) else None
 
 

@@ -24,14 +24,14 @@ from lightning.pytorch.strategies import DDPStrategy
 from nnunet_doselo.common.errors import DoseloError
 
 from .module import moving_average
-from .plan import Plan
+from .plan import TrainingPlan
 from .settings import precision
 from .synchronised_norm import SynchronisedNorms
 
 LAST = "last"
 
 
-def make_trainer(plan: Plan, output: Path, best: ModelCheckpoint, devices: int, num_nodes: int) -> L.Trainer:
+def make_trainer(plan: TrainingPlan, output: Path, best: ModelCheckpoint, devices: int, num_nodes: int) -> L.Trainer:
     """On a GPU if there is one, else on the CPU; logs and checkpoints go to `output`.
 
     Raises

@@ -18,17 +18,17 @@ Error = Callable[[Tensor, Tensor, Tensor, MeanOver], Tensor]
 
 
 def alone(number: Tensor) -> Tensor:
-    """The mean over one process."""
+    """The mean over one process: the number itself, a scalar."""
     return number
 
 
 def masked_mean_square(reference: Tensor, evaluated: Tensor, counts: Tensor, mean_over: MeanOver = alone) -> Tensor:
-    """Mean of (reference - evaluated)^2 where `counts`."""
+    """Mean of (reference - evaluated)^2 where `counts`: all (B, 1, *S), doses in units of Rx."""
     return _share(((reference - evaluated).square() * counts).sum(), counts.sum(), mean_over)
 
 
 def masked_mean_absolute(reference: Tensor, evaluated: Tensor, counts: Tensor, mean_over: MeanOver = alone) -> Tensor:
-    """Mean of |reference - evaluated| where `counts`."""
+    """Mean of |reference - evaluated| where `counts`: all (B, 1, *S), doses in units of Rx."""
     return _share(((reference - evaluated).abs() * counts).sum(), counts.sum(), mean_over)
 
 

@@ -32,7 +32,7 @@ def warm_up_then_cosine(step: int, total_steps: int) -> float:
 
 
 def moving_average(average: Tensor, current: Tensor, updates: int | Tensor) -> Tensor:
-    """Exponential moving average of the weights, which is what is validated and exported.
+    """Exponential moving average of a weight, of any shape; the average is what is validated and exported.
 
     Its memory grows with the number of updates so far, up to 200 steps; counters are taken over as they are.
     """

@@ -21,7 +21,7 @@ FINEST_MM = 2.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A run before its first step; spacing_mm is (y, x) or (z, y, x)."""
 
     settings: TrainingSettings
@@ -48,7 +48,7 @@ class Plan:
         }
 
 
-def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> Plan:
+def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> TrainingPlan:
     """Split the cases, choose the spacing and the network.
 
     Raises
@@ -68,7 +68,7 @@ def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> Plan:
         gantry_deg=guidance.gantry_deg if settings.beams else (),
         pixel_mm=(spacing_mm[-2], spacing_mm[-1]),
     )
-    return Plan(
+    return TrainingPlan(
         settings,
         dataset,
         training,

@@ -48,7 +48,7 @@ def check_processes(devices: int, num_nodes: int, batch_size: int) -> None:
 
 
 def mean_over_processes(number: Tensor) -> Tensor:
-    """Mean of a number that each process has its own of, the same in all; without gradient.
+    """Mean of a scalar that each process has its own of, the same in all; without gradient.
 
     As it is where there is one process.
     """

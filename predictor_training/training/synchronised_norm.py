@@ -20,13 +20,15 @@ class SumOverProcesses(torch.autograd.Function):
     """Sum of every process' tensor, the same in each; so is the gradient, of the sum of every process' loss."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor) -> Tensor:
-        total = own.clone(memory_format=torch.contiguous_format)
+    def forward(ctx: Any, summand: Tensor) -> Tensor:
+        """Any shape, but the same shape in each process."""
+        total = summand.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Of the same shape as the sum."""
         return SumOverProcesses.apply(gradient)
 
 
@@ -57,6 +59,7 @@ class SynchronisedBatchNorm(_BatchNorm):
         return new
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, *S) to the same shape and type; B and S may differ between processes."""
         if not self.training or not distributed.is_initialized():
             return super().forward(x)
         values = at_least_single(x)

@@ -19,7 +19,7 @@ from ..data.training_data import TrainingData
 from .field_edge_fit import fit_field_edge
 from .lightning_trainer import LAST, make_trainer, quiet
 from .module import DosePredictorModule
-from .plan import Plan
+from .plan import TrainingPlan
 from .processes import check_processes, is_first_process
 from .run_folder import SETTINGS_FILE, record_artifact
 from .settings import TrainingSettings
@@ -29,7 +29,7 @@ FILE_NAMES = {2: FILE_NAME, 3: FILE_NAME_3D}
 
 
 def train(
-    plan: Plan,
+    plan: TrainingPlan,
     output: Path,
     preprocessed: Path,
     *,
@@ -74,7 +74,7 @@ def train(
     return export(plan, Path(best.best_model_path), output, preprocessed)
 
 
-def export(plan: Plan, checkpoint: Path, output: Path, preprocessed: Path) -> Path:
+def export(plan: TrainingPlan, checkpoint: Path, output: Path, preprocessed: Path) -> Path:
     """Freeze the best checkpoint, validate what callers will really run, and write it with its card."""
     network = DosePredictor(plan.network)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
@@ -112,7 +112,7 @@ def _next_epoch(last: Path | None) -> int:
     return 0 if last is None else torch.load(last, map_location="cpu", weights_only=True)["epoch"] + 1
 
 
-def _prepare_output(output: Path, plan: Plan, resume: bool) -> Path | None:
+def _prepare_output(output: Path, plan: TrainingPlan, resume: bool) -> Path | None:
     """The checkpoint to go on from; a setting that is younger than the run had its default.
 
     Every process looks, and finds the same; the first one writes.

@@ -6,7 +6,7 @@ import torch
 from predictors import random_inputs, random_network
 
 from nnunet_doselo.dataset import geometry
-from nnunet_doselo.predictor.inputs import body_mask, encode
+from nnunet_doselo.predictor.inputs import encode, tensor_body_mask
 from nnunet_doselo.predictor.network import NetworkSettings
 
 AIR_HU = -1024
@@ -99,14 +99,14 @@ def picture(*rows: str) -> torch.Tensor:
 def test_the_body_is_what_lies_between_tissue_along_both_axes() -> None:
     ct = picture(".###.", "#...#", "#.#.#", ".#.#.", "....#")
     body = picture(".###.", "#####", "#####", ".#.#.", "....#") == 0
-    assert torch.equal(body_mask(ct), body)
+    assert torch.equal(tensor_body_mask(ct), body)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_body_is_bit_for_bit_that_of_the_reports(seed: int) -> None:
     ct = np.random.default_rng(seed).choice([-1024, -401, -400, -399, 50], (3, 1, 17, 23), p=[0.6, *[0.1] * 4])
     expected = geometry.body_mask(ct)
-    assert np.array_equal(body_mask(torch.from_numpy(ct).float()).numpy(), expected)
+    assert np.array_equal(tensor_body_mask(torch.from_numpy(ct).float()).numpy(), expected)
     assert 0 < expected.mean() < 1
 
 

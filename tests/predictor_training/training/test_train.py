@@ -20,20 +20,20 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.predictor.artifact import load_network, load_predictor
 from nnunet_doselo.predictor_training.training import train
 from nnunet_doselo.predictor_training.training.module import DosePredictorModule
-from nnunet_doselo.predictor_training.training.plan import Plan, make_plan, working_spacing
+from nnunet_doselo.predictor_training.training.plan import TrainingPlan, make_plan, working_spacing
 from nnunet_doselo.predictor_training.training.settings import TrainingSettings
 
 TINY = TrainingSettings(epochs=2, iterations_per_epoch=3, batch_size=2, width=1e-3, precision="32-true")
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> TrainingPlan:
     folder = tmp_path_factory.mktemp("raw") / "Dataset001_Head"
     return make_plan(phantoms.write_extended_dataset(folder, cases=4), TINY)
 
 
 @pytest.fixture(scope="module")
-def run(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def run(plan: TrainingPlan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a finished run: `cwd` it was started in, `results`, `preprocessed`."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "cwd").mkdir()
@@ -50,7 +50,7 @@ def epochs_logged(results: Path) -> list[int]:
     return [int(row["epoch"]) for row in rows if row["val_mae_gy"]]
 
 
-def test_the_artifact_predicts_and_its_card_says_how_well(run: Path, plan: Plan) -> None:
+def test_the_artifact_predicts_and_its_card_says_how_well(run: Path, plan: TrainingPlan) -> None:
     predictor = load_predictor(run / "preprocessed" / "dose_predictor.ts")
     assert predictor(*random_inputs(1, 32, 32)).isfinite().all()
     card = predictor.card
@@ -60,7 +60,7 @@ def test_the_artifact_predicts_and_its_card_says_how_well(run: Path, plan: Plan)
     assert card.versions["torch"] == str(torch.__version__).partition("+")[0]
 
 
-def test_validation_table_pictures_and_hash_lie_beside_the_checkpoints(run: Path, plan: Plan) -> None:
+def test_validation_table_pictures_and_hash_lie_beside_the_checkpoints(run: Path, plan: TrainingPlan) -> None:
     results, artifact = run / "results", run / "preprocessed" / "dose_predictor.ts"
     (row,) = csv.DictReader((results / "validation.csv").read_text().splitlines())
     assert row["case"] == plan.validation[0]
@@ -71,7 +71,7 @@ def test_validation_table_pictures_and_hash_lie_beside_the_checkpoints(run: Path
     assert list(results.glob("dose_predictor.*")) == []
 
 
-def test_the_weights_are_those_of_the_best_checkpoint(run: Path, plan: Plan) -> None:
+def test_the_weights_are_those_of_the_best_checkpoint(run: Path, plan: TrainingPlan) -> None:
     network, _ = load_network(run / "preprocessed" / "dose_predictor.ts")
     state = torch.load(run / "results" / "best.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(weight, state[f"network.{key}"]) for key, weight in network.state_dict().items())
@@ -87,7 +87,9 @@ def test_metrics_are_logged_once_an_epoch_and_nothing_is_left_where_it_ran(run: 
     }
 
 
-def test_a_run_that_stopped_goes_on_where_it_was(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_stopped_goes_on_where_it_was(
+    plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results, begun = tmp_path / "results", list[int]()
     monkeypatch.setattr(DosePredictorModule, "on_train_epoch_start", _power_cut_in_epoch_1)
     with pytest.raises(RuntimeError, match="power cut"):
@@ -102,7 +104,7 @@ def test_a_run_that_stopped_goes_on_where_it_was(plan: Plan, tmp_path: Path, mon
 
 
 def test_a_resumed_run_is_the_run_it_would_have_been(
-    run: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights, their average and the optimiser's state, to the bit; with a loader in a process of its own."""
     results = tmp_path / "results"
@@ -129,13 +131,13 @@ def _power_cut_in_epoch_1(self: DosePredictorModule) -> None:
         raise RuntimeError("power cut")
 
 
-def test_a_finished_run_is_not_written_over(run: Path, plan: Plan, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_written_over(run: Path, plan: TrainingPlan, tmp_path: Path) -> None:
     with pytest.raises(DoseloError, match="holds a run already; pass --resume"):
         train.train(plan, run / "results", tmp_path, processes=0)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_is_resumed_with_its_own_settings_and_cases_only(run: Path, plan: Plan, tmp_path: Path) -> None:
+def test_a_run_is_resumed_with_its_own_settings_and_cases_only(run: Path, plan: TrainingPlan, tmp_path: Path) -> None:
     longer = dataclasses.replace(plan, settings=dataclasses.replace(TINY, epochs=3))
     fewer = dataclasses.replace(plan, training=plan.training[:1])
     before = (run / "results" / "settings.json").read_text()
@@ -145,7 +147,7 @@ def test_a_run_is_resumed_with_its_own_settings_and_cases_only(run: Path, plan: 
     assert (run / "results" / "settings.json").read_text() == before
 
 
-def test_a_run_from_before_a_setting_existed_had_its_default(run: Path, plan: Plan, tmp_path: Path) -> None:
+def test_a_run_from_before_a_setting_existed_had_its_default(run: Path, plan: TrainingPlan, tmp_path: Path) -> None:
     results = Path(shutil.copytree(run / "results", tmp_path / "results"))
     recorded = json.loads((results / "settings.json").read_text())
     (results / "settings.json").write_text(json.dumps({k: v for k, v in recorded.items() if k != "dim"}))
@@ -157,7 +159,7 @@ def test_a_run_from_before_a_setting_existed_had_its_default(run: Path, plan: Pl
 
 
 def test_the_best_epoch_is_exported_and_the_last_is_where_to_go_on(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DosePredictorModule, "validation_step", _worse_and_worse)
     for resume in (False, True):  # a finished run is exported again, and trained no further
@@ -170,7 +172,7 @@ def test_the_best_epoch_is_exported_and_the_last_is_where_to_go_on(
 
 
 def test_a_run_that_ended_early_is_exported_again_and_trained_no_further(
-    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: TrainingPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DosePredictorModule, "validation_step", _worse_and_worse)
     impatient = dataclasses.replace(plan, settings=dataclasses.replace(TINY, epochs=9, patience=1))
@@ -180,21 +182,23 @@ def test_a_run_that_ended_early_is_exported_again_and_trained_no_further(
     assert epochs_logged(tmp_path / "results") == [0, 1]
 
 
-def test_a_training_that_diverged_exports_nothing(plan: Plan, tmp_path: Path) -> None:
+def test_a_training_that_diverged_exports_nothing(plan: TrainingPlan, tmp_path: Path) -> None:
     wild = dataclasses.replace(plan, settings=dataclasses.replace(TINY, learning_rate=1e30))
     with pytest.raises(DoseloError, match="never a finite number; train with a lower learning rate"):
         train.train(wild, tmp_path / "results", tmp_path, processes=0)
     assert list(tmp_path.glob("dose_predictor.*")) == []
 
 
-def test_there_must_be_something_to_resume(plan: Plan, tmp_path: Path) -> None:
+def test_there_must_be_something_to_resume(plan: TrainingPlan, tmp_path: Path) -> None:
     with pytest.raises(DoseloError, match=r"nothing to resume, last\.ckpt and settings\.json must be there"):
         train.train(plan, tmp_path / "results", tmp_path, processes=0, resume=True)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("fraction", "held_out"), [(0.01, 1), (0.25, 1), (0.5, 2), (0.99, 3)])
-def test_the_split_keeps_cases_on_both_sides_and_follows_the_seed(plan: Plan, fraction: float, held_out: int) -> None:
+def test_the_split_keeps_cases_on_both_sides_and_follows_the_seed(
+    plan: TrainingPlan, fraction: float, held_out: int
+) -> None:
     settings = dataclasses.replace(TINY, validation_fraction=fraction)
     split = make_plan(plan.dataset, settings)
     assert len(split.validation) == held_out
@@ -214,7 +218,7 @@ def add_variants(dataset: ExtendedDataset, folder: Path, cases: list[str]) -> Ex
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_patient_and_its_variants_are_on_the_same_side(plan: Plan, tmp_path: Path, seed: int) -> None:
+def test_a_patient_and_its_variants_are_on_the_same_side(plan: TrainingPlan, tmp_path: Path, seed: int) -> None:
     dataset = add_variants(plan.dataset, tmp_path, plan.dataset.cases())
     split = make_plan(dataset, dataclasses.replace(TINY, validation_fraction=0.5, seed=seed))
     sides = [{patient_of(case) for case in cases} for cases in (split.training, split.validation)]
@@ -223,7 +227,7 @@ def test_a_patient_and_its_variants_are_on_the_same_side(plan: Plan, tmp_path: P
     assert sorted([*split.training, *split.validation]) == dataset.cases()
 
 
-def test_variants_of_one_patient_cannot_validate_each_other(plan: Plan, tmp_path: Path) -> None:
+def test_variants_of_one_patient_cannot_validate_each_other(plan: TrainingPlan, tmp_path: Path) -> None:
     first, *others = plan.dataset.cases()
     dataset = add_variants(plan.dataset, tmp_path, [first])
     for case in others:
@@ -232,7 +236,7 @@ def test_variants_of_one_patient_cannot_validate_each_other(plan: Plan, tmp_path
         make_plan(dataset, TINY)
 
 
-def test_the_plan_says_what_will_be_done(plan: Plan) -> None:
+def test_the_plan_says_what_will_be_done(plan: TrainingPlan) -> None:
     said = plan.describe()
     assert (said["training cases"], said["validation cases"], said["steps"]) == (3, 1, 6)
     assert said["organs"] == phantoms.OARS
@@ -242,7 +246,7 @@ def test_the_plan_says_what_will_be_done(plan: Plan) -> None:
     "wrong",
     [{"epochs": 0}, {"width": 0.0}, {"validation_fraction": 1.0}, {"validation_fraction": 0.0}, {"precision": "half"}],
 )
-def test_settings_out_of_range_are_refused(plan: Plan, wrong: dict[str, Any]) -> None:
+def test_settings_out_of_range_are_refused(plan: TrainingPlan, wrong: dict[str, Any]) -> None:
     with pytest.raises(DoseloError, match=next(iter(wrong))):
         make_plan(plan.dataset, dataclasses.replace(TINY, **wrong))
     with pytest.raises(DoseloError, match="spacing must be positive"):
@@ -254,7 +258,7 @@ def test_fine_voxels_are_predicted_on_two_millimetres() -> None:
     assert working_spacing((2.5, 1.0, 3.9)) == (2.5, 2.0, 3.9)
 
 
-def test_one_complete_case_is_not_enough(plan: Plan, tmp_path: Path) -> None:
+def test_one_complete_case_is_not_enough(plan: TrainingPlan, tmp_path: Path) -> None:
     folder = shutil.copytree(plan.dataset.folder, tmp_path / "Dataset001_Head")
     for case in plan.dataset.cases()[1:]:
         (folder / "doseTr" / f"{case}.nii.gz").unlink()

@@ -15,7 +15,7 @@ from nnunet_doselo.predictor.patient_dose import predict_patient
 from nnunet_doselo.predictor_training.data.cache import CachedCase
 from nnunet_doselo.predictor_training.data.samples import whole_volume
 from nnunet_doselo.predictor_training.training import train
-from nnunet_doselo.predictor_training.training.plan import Plan, make_plan
+from nnunet_doselo.predictor_training.training.plan import TrainingPlan, make_plan
 from nnunet_doselo.predictor_training.training.settings import TrainingSettings
 from nnunet_doselo.scoring.predictor_accuracy import dose_error_gy
 
@@ -25,14 +25,14 @@ TINY = TrainingSettings(
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> TrainingPlan:
     folder = tmp_path_factory.mktemp("raw") / "Dataset001_Head"
     dataset = phantoms.write_extended_dataset(folder, cases=3, shape=(15, 31, 29))
     return make_plan(dataset, dataclasses.replace(TINY, spacing_mm=(4.0, 3.0, 3.0)))
 
 
 @pytest.fixture(scope="module")
-def run(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(plan: TrainingPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run: `results`, `preprocessed`."""
     folder = tmp_path_factory.mktemp("run")
     train.train(plan, folder / "results", folder / "preprocessed", processes=0)
@@ -53,7 +53,7 @@ def test_its_files_are_not_those_of_a_predictor_of_slices(run: Path) -> None:
     assert list((run / "results").glob("dose_predictor*")) == []
 
 
-def test_the_card_says_that_it_is_3d_and_rebuilds_the_network(predictor: FrozenPredictor, plan: Plan) -> None:
+def test_the_card_says_that_it_is_3d_and_rebuilds_the_network(predictor: FrozenPredictor, plan: TrainingPlan) -> None:
     assert (predictor.card.axes, predictor.card.spacing_mm) == ("3d", (4.0, 3.0, 3.0))
     network, card = load_network(predictor.path)
     assert network.settings == plan.network
@@ -62,7 +62,7 @@ def test_the_card_says_that_it_is_3d_and_rebuilds_the_network(predictor: FrozenP
 
 
 def test_a_patient_of_odd_size_and_other_spacing_is_predicted_on_its_own_grid(
-    predictor: FrozenPredictor, plan: Plan
+    predictor: FrozenPredictor, plan: TrainingPlan
 ) -> None:
     patient = load_patient(plan.dataset, plan.validation[0])
     dose_gy = predict_patient(predictor, plan.dataset, patient)
@@ -73,7 +73,7 @@ def test_a_patient_of_odd_size_and_other_spacing_is_predicted_on_its_own_grid(
 
 
 def test_the_exported_epoch_is_the_one_whose_whole_volumes_were_predicted_best(
-    run: Path, predictor: FrozenPredictor, plan: Plan
+    run: Path, predictor: FrozenPredictor, plan: TrainingPlan
 ) -> None:
     rows = list(csv.DictReader((run / "results" / "logs" / "metrics.csv").read_text().splitlines()))
     errors_gy = [float(row["val_mae_gy"]) for row in rows if row["val_mae_gy"]]
@@ -85,7 +85,7 @@ def test_the_exported_epoch_is_the_one_whose_whole_volumes_were_predicted_best(
     assert min(errors_gy) == pytest.approx(float(error_gy), rel=1e-4)
 
 
-def test_the_median_spacing_has_three_axes_and_the_plan_says_so(plan: Plan) -> None:
+def test_the_median_spacing_has_three_axes_and_the_plan_says_so(plan: TrainingPlan) -> None:
     median = make_plan(plan.dataset, TINY)
     assert median.spacing_mm == (3.0, 3.0, 3.0)
     said = median.describe()
