@@ -96,11 +96,11 @@ def predict_dose(
 
     loaded, values = _predictor_and_labels(predictor, dataset, target or [], device)
     files = ContourFiles(ct, oars, labels, out, dvh, compare_to)
-    found = dose_of_contour(loaded, files, label_values=values, device=device)
-    if found.rmae is None:
-        _print_dvhs(found.curves)
+    contour = dose_of_contour(loaded, files, label_values=values, device=device)
+    if contour.rmae is None:
+        _print_dvhs(contour.curves)
     else:
-        _print_changes(found.curves, found.rmae)
+        _print_changes(contour.curves, contour.rmae)
     console.print(f"{plain(str(out))}: predicted dose in Gy, not a plan")
     console.print(f"by {plain(str(loaded.path))}, SHA-256 {loaded.sha256}")
 
@@ -130,9 +130,9 @@ def _print_scores(scores: "PredictorScores") -> None:
     from rich.table import Table
 
     table = Table("structure", "metric", "planned, Gy", "difference, Gy", "absolute, Gy", "cases")
-    for one in scores.by_structure():
-        numbers = (f"{one.planned_gy:.2f}", f"{one.difference_gy:+.2f}", f"{one.absolute_gy:.2f}")
-        table.add_row(one.structure, one.metric, *numbers, str(one.cases))
+    for structure in scores.by_structure():
+        numbers = (f"{structure.planned_gy:.2f}", f"{structure.difference_gy:+.2f}", f"{structure.absolute_gy:.2f}")
+        table.add_row(structure.structure, structure.metric, *numbers, str(structure.cases))
     console.print(table)
     for name, score in scores.overall().items():
         console.print(f"{name}: {'-' if score is None else f'{score:.3f}'}")
@@ -146,9 +146,9 @@ def _print_dvhs(curves: "Sequence[Curves]") -> None:
     from rich.table import Table
 
     table = Table("structure", *HEADINGS.values(), box=box.SIMPLE_HEAD)
-    for one in curves:
-        figures = one.reference.figures()
-        table.add_row(one.name, *(_number(figures[name]) for name in HEADINGS))
+    for structure in curves:
+        figures = structure.reference.figures()
+        table.add_row(structure.name, *(_number(figures[name]) for name in HEADINGS))
     console.print(table)
     console.print("doses in Gy; D95 is the minimum dose to the hottest 95 % of a structure")
 
@@ -162,11 +162,11 @@ def _print_changes(curves: "Sequence[Curves]", rmae: float) -> None:
 
     headings = [heading for name in COMPARED for heading in (HEADINGS[name], "change")]
     table = Table("structure", "cc", *headings, box=box.SIMPLE_HEAD)
-    for one in curves:
-        reference, evaluated = (dvh.figures() for dvh in one.both)
+    for structure in curves:
+        reference, evaluated = (dvh.figures() for dvh in structure.both)
         cells = ((reference[name], evaluated[name] - reference[name]) for name in COMPARED)
         numbers = [text for value, change in cells for text in (_number(value), _number(change, "+.2f"))]
-        table.add_row(one.name, _number(reference["volume_cc"]), *numbers)
+        table.add_row(structure.name, _number(reference["volume_cc"]), *numbers)
     console.print(table)
     console.print("doses in Gy, of the reference contour; structures are the reference's in both doses")
     where = f"in the body where the reference has at least {RMAE_THRESHOLD:.0%} of Rx"

@@ -158,6 +158,6 @@ def _print_sensitivity(figures: dict[str, Any]) -> None:
     from nnunet_doselo.common.sensitivity import shown
 
     table = Table("edit", "edits", "r", "slope", "voxel by voxel r")
-    for kind, found in {**figures["kinds"], "all": figures}.items():
-        table.add_row(kind, str(found["edits"]), *(shown(found[key]) for key in ("r", "slope", "voxel_r")))
+    for kind, of_kind in {**figures["kinds"], "all": figures}.items():
+        table.add_row(kind, str(of_kind["edits"]), *(shown(of_kind[key]) for key in ("r", "slope", "voxel_r")))
     console.print(table)

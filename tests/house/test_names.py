@@ -11,14 +11,12 @@ from source_tree import CORE, MODULES, ROOT, parsed
 PENDING: dict[str, set[str]] = {
     "shapes": {"dataset_conversion.cases", "dataset_conversion.variants"},
     "vague": {
-        "cli",
         "dataset_conversion",
         "dataset_conversion.cases",
         "dataset_conversion.dicom_rt",
         "dataset_conversion.names",
         "dataset_conversion.nifti",
         "demo",
-        "predictor",
     },
     "ClassDef": {"Cohort", "Evaluation", "Job"},
     "FunctionDef": {"main", "read_evaluation", "read_patient", "render", "write_report"},
