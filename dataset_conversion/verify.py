@@ -29,7 +29,7 @@ class Finding:
         return f"{self.where}: {self.what}"
 
 
-def verify(dataset: ExtendedDataset, *, processes: int = 1) -> list[Finding]:
+def verify_dataset(dataset: ExtendedDataset, *, processes: int = 1) -> list[Finding]:
     """All findings of a dataset, the general ones first; an empty list means it can be used.
 
     The voxels of cases that lack a file are not looked at; a file that cannot be read is a finding.
@@ -51,7 +51,7 @@ def verify(dataset: ExtendedDataset, *, processes: int = 1) -> list[Finding]:
             processes=processes,
             description=f"Verifying {split}",
         )
-        findings += [finding for found in per_case for finding in found]
+        findings += [finding for of_case in per_case for finding in of_case]
     return findings
 
 
@@ -100,19 +100,19 @@ def _case_findings(
 ) -> list[str]:
     first, *others = dataset.image_paths(case, split)
     image, grid = read_array(first)
-    found = [*check_grid(grid), *check_finite(first.name, image)]
+    findings = [*check_grid(grid), *check_finite(first.name, image)]
     for file in others:
         image, other_grid = read_array(file)
-        found += [*_off_grid(file.name, other_grid.differences(grid)), *check_finite(file.name, image)]
+        findings += [*_off_grid(file.name, other_grid.differences(grid)), *check_finite(file.name, image)]
     arrays = {}
     for kind in kinds:
         array, other_grid = read_array(dataset.path(kind, case, split))
         off_grid = _off_grid(kind, other_grid.differences(grid))
         not_finite = check_finite(kind, array)
-        found += [*off_grid, *not_finite]
+        findings += [*off_grid, *not_finite]
         if not not_finite:
             arrays[kind] = array
-    return found + _value_findings(arrays, dataset, guidance)
+    return findings + _value_findings(arrays, dataset, guidance)
 
 
 def _off_grid(name: str, differences: list[str]) -> list[str]:
@@ -122,19 +122,19 @@ def _off_grid(name: str, differences: list[str]) -> list[str]:
 def _value_findings(arrays: dict[str, np.ndarray], dataset: ExtendedDataset, guidance: DoseGuidance) -> list[str]:
     """`arrays`: finite voxels by kind; kinds that could not be judged are absent."""
     labels, ct_hu, oars, dose_gy = (arrays.get(kind) for kind in ("labels", *CONTEXT_KINDS))
-    found: list[str] = []
+    findings: list[str] = []
     if labels is not None:
-        found += check_values("labels", labels, _label_values(dataset, dataset.dataset_json["labels"]))
+        findings += check_values("labels", labels, _label_values(dataset, dataset.dataset_json["labels"]))
     if oars is not None:
-        found += check_values("oars", oars, {0, *guidance.organ_labels})
+        findings += check_values("oars", oars, {0, *guidance.organ_labels})
     if ct_hu is not None:
-        found += check_ct(ct_hu)
+        findings += check_ct(ct_hu)
     if dose_gy is not None:
-        found += check_dose(dose_gy, guidance.prescription_gy)
+        findings += check_dose(dose_gy, guidance.prescription_gy)
     if dose_gy is not None and labels is not None and dose_gy.shape == labels.shape:
         target = np.isin(labels, list(_label_values(dataset, guidance.target_gy)))
-        found += check_coverage(dose_gy, target)
-    return found
+        findings += check_coverage(dose_gy, target)
+    return findings
 
 
 def _label_values(dataset: ExtendedDataset, names: Iterable[str]) -> set[int]:

@@ -11,6 +11,10 @@ from matplotlib.figure import Figure
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import png_bytes, replace_files
 from nnunet_doselo.dataset.geometry import Box, box_around
+from nnunet_doselo.dataset.images import array_view, grid_of
+
+from .assemble import PatientImages
+from .record import conversion_record_file
 
 WIDTH_INCHES, TITLE_INCHES, GAP_INCHES, DPI = 16.0, 0.8, 0.12, 100
 TILE_MM, SURROUND_MM = 18.0, 20.0
@@ -21,6 +25,18 @@ EMPTY = 0.1
 WARM = LinearSegmentedColormap.from_list("warm", ["black", "#c8762a", "#fff0d8"])
 PLANES = ("axial", "coronal", "sagittal")
 LEGEND = "CT in grey, the other image in warm colours"
+
+
+def save_checkerboards(patient: PatientImages, case: str, folder: Path) -> None:
+    """How each image lies on the CT, beside the case's record: CASE_CHANNEL.png, with how it came there as title."""
+    for channel, image in patient.images.items():
+        save_checkerboard(
+            conversion_record_file(folder, f"{case}_{channel}", ".png"),
+            array_view(patient.ct),
+            array_view(image),
+            grid_of(patient.ct).spacing_zyx,
+            title=f"{case}, {channel}: {patient.alignment[channel]['how']}",
+        )
 
 
 def save_checkerboard(

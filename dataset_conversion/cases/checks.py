@@ -1,6 +1,6 @@
 """What can be wrong with one case's voxels: each check returns its findings in words, often none."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -17,21 +17,26 @@ SHOWN_VALUES = 5
 
 
 def check_finite(kind: str, array: np.ndarray) -> list[str]:
+    """`array` is of any shape and unit."""
     wrong = int(np.count_nonzero(~np.isfinite(array)))
     return [f"{kind} holds {wrong} voxels that are not finite"] if wrong else []
 
 
 def check_values(kind: str, labels: np.ndarray, declared: Collection[int]) -> list[str]:
-    """Label maps may hold declared values alone."""
+    """A label map (Z, Y, X) may hold declared values alone."""
     extra = sorted({value.item() for value in np.unique(labels)} - set(declared))
-    if not extra:
-        return []
-    shown = ", ".join(f"{value:g}" for value in extra[:SHOWN_VALUES])
-    more = f" and {len(extra) - SHOWN_VALUES} more" if len(extra) > SHOWN_VALUES else ""
-    return [f"{kind} holds values that dataset.json does not declare: {shown}{more}"]
+    return [f"{kind} holds values that dataset.json does not declare: {some_of(extra)}"] if extra else []
+
+
+def some_of(array: Sequence[float] | np.ndarray) -> str:
+    """The lowest values in an array of any shape, each once, and how many more there are; "" if it is empty."""
+    values = np.unique(array)
+    more = f" and {len(values) - SHOWN_VALUES} more" if len(values) > SHOWN_VALUES else ""
+    return ", ".join(f"{value:g}" for value in values[:SHOWN_VALUES]) + more
 
 
 def check_ct(ct_hu: np.ndarray) -> list[str]:
+    """The values of a CT (Z, Y, X) must be HU, with air among them."""
     low, high = float(ct_hu.min()), float(ct_hu.max())
     if low > AIR_AT_MOST_HU:
         return [f"ct must be in HU with air near -1000, lowest value is {low:g}: the offset (1024 or 1000) seems lost"]
@@ -41,14 +46,14 @@ def check_ct(ct_hu: np.ndarray) -> list[str]:
 
 
 def check_dose(dose_gy: np.ndarray, prescription_gy: float) -> list[str]:
-    """Dose must be in Gy, not below 0, and its maximum of the prescription's order."""
+    """A dose (Z, Y, X) must be in Gy, not below 0, and its maximum of the prescription's order."""
     low, high = float(dose_gy.min()), float(dose_gy.max())
-    found = [f"dose must not be negative, lowest value is {low:g}"] if low < 0 else []
+    negative = [f"dose must not be negative, lowest value is {low:g}"] if low < 0 else []
     guess = _unit_guess(high / prescription_gy)
     if guess is None:
-        return found
+        return negative
     return [
-        *found,
+        *negative,
         f"dose must be in Gy, highest value is {high:g} for {prescription_gy:g} Gy prescribed{guess}",
     ]
 
@@ -64,7 +69,7 @@ def _unit_guess(ratio: float) -> str | None:
 
 
 def check_coverage(dose_gy: np.ndarray, target: np.ndarray) -> list[str]:
-    """There must be a target, and the dose must reach over it; `target` is boolean, on the dose's grid."""
+    """There must be a target, and the dose must reach over it. Both are (Z, Y, X), Gy and boolean."""
     if not target.any():
         return ["the target is empty"]
     without = float((dose_gy[target] <= 0).mean())

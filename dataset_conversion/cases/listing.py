@@ -1,49 +1,60 @@
-"""What a conversion of NIfTI files would do, on the console: patients by their own names, nothing of it is kept."""
+"""What a conversion has found, on standard output: it is what a dry run is asked for.
+
+Patients are shown as their folders call them, structures and series by their own names, because the user has to write
+these into the name map; nothing of it reaches a file.
+"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..cases.ids import Split
-from ..names.structure_names import NameMap
-from .layout import Layout
-from .patients import NiftiPatient
-from .reading import own_names
+from .ids import Split
+from .source import SourceCohort, SourcePatient
 
 SPLIT_NAMES: dict[Split, str] = {"Tr": "training", "Ts": "test"}
 
 
-def print_plan(
-    jobs: Sequence[tuple[str, Split, NiftiPatient, Sequence[str]]], layout: Layout, name_map: NameMap
-) -> None:
-    """Each patient (case, split, files, problems): files by what they are, structures with their own names."""
-    console = Console(stderr=True, soft_wrap=True)
-    for case, split, patient, problems in jobs:
-        console.print(f"[bold]{escape(case)}[/] ({SPLIT_NAMES[split]}), patient {escape(patient.name)}")
-        for kind in [kind for kind in layout.needed() if kind in patient.files]:
-            console.print(f"  {escape(kind)}: {escape(patient.files[kind])}")
-        matched = name_map.match(own_names(patient, layout))
-        structures = [name if name == own else f"{name} ({own})" for name, own in matched.by_tg263.items()]
-        console.print(f"  structures: {escape(', '.join(structures) or 'none')}")
-        if matched.excluded:
-            console.print(f"  excluded: {escape(', '.join(matched.excluded))}")
-        for problem in problems:
+@dataclass(frozen=True)
+class PlannedCase:
+    """A patient with the case id and the split that the key table gives."""
+
+    case: str
+    split: Split
+    patient: SourcePatient
+
+
+def print_cases(cases: Iterable[PlannedCase]) -> None:
+    """Each patient's files and choices, and why some would fail."""
+    console = Console(soft_wrap=True)
+    for planned in cases:
+        patient = f", patient {planned.patient.shown_name}" if planned.patient.shown_name else ""
+        console.print(f"[bold]{planned.case}[/] ({SPLIT_NAMES[planned.split]}){escape(patient)}")
+        for line in planned.patient.lines:
+            console.print(f"  {escape(line)}")
+        for problem in planned.patient.problems:
             console.print(f"  [bold red]would fail:[/] {escape(problem)}")
-    failing = sum(bool(problems) for *_, problems in jobs)
-    console.print(f"{len(jobs) - failing} would be converted, {failing} would fail; nothing was written")
 
 
-def print_note(layout: Layout) -> None:
-    if layout.note:
-        Console(stderr=True, soft_wrap=True).print(f"[bold]note:[/] {escape(layout.note)}")
+def print_dry_run(cases: Sequence[PlannedCase]) -> None:
+    """How it would go."""
+    failing = sum(bool(planned.patient.problems) for planned in cases)
+    Console().print(f"{len(cases) - failing} would be converted, {failing} would fail; nothing was written")
 
 
-def print_unmapped(unmapped: Sequence[Mapping[str, str | None]]) -> None:
-    """Names that the name map does not know, over all patients, with the nearest that it knows; nothing if there are
-    none. They are printed as they are, since the user has to write them there."""
+def print_remarks(cohort: SourceCohort) -> None:
+    """What concerns the whole cohort: the source's remarks, and names of structures that are not known."""
+    console = Console(soft_wrap=True)
+    for remark in cohort.remarks:
+        console.print(escape(remark))
+    _print_unmapped(cohort.unmapped)
+
+
+def _print_unmapped(unmapped: Sequence[Mapping[str, str | None]]) -> None:
+    """The most frequent first, with the nearest name that the name map knows; nothing if all are known."""
     count = Counter(name for names in unmapped for name in names)
     nearest = {name: near for names in unmapped for name, near in names.items()}
     if not count:
@@ -51,4 +62,4 @@ def print_unmapped(unmapped: Sequence[Mapping[str, str | None]]) -> None:
     table = Table("structures that the name map does not know", "patients", "nearest", box=None, pad_edge=False)
     for name, patients in sorted(count.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(escape(name), str(patients), escape(nearest[name] or ""))
-    Console(stderr=True).print(table)
+    Console().print(table)

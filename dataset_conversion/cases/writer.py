@@ -53,10 +53,10 @@ class DatasetWriter:
         settings = json_values(settings)
         record = self.folder / SETTINGS_FILE
         if self.folder.exists() and any(self.folder.iterdir()):
-            before = read_json(record, "doselo convert ... --overwrite") if record.exists() else "nothing"
-            if before != settings:
+            begun_with = read_json(record, "doselo convert ... --overwrite") if record.exists() else "nothing"
+            if begun_with != settings:
                 raise DoseloError(
-                    f"{self.folder}: not empty, and its {SETTINGS_FILE} says {before} where this run has "
+                    f"{self.folder}: not empty, and its {SETTINGS_FILE} says {begun_with} where this run has "
                     f"{settings}; choose another dataset number, or pass --overwrite to replace it"
                 )
             self._remove_partial_files()
@@ -114,7 +114,7 @@ class DatasetWriter:
 
 
 def as_hu(ct_hu: np.ndarray) -> np.ndarray:
-    """CT as it is stored: HU, rounded, int16.
+    """A CT (Z, Y, X) as it is stored: HU, rounded, int16.
 
     Raises
     ------

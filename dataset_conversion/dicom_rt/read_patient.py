@@ -15,13 +15,13 @@ from ..registration.mr_alignment import Aligned, align
 from .contours.rasterise import rasterise
 from .contours.rtstruct import Roi, StructureSet, read_structure_set
 from .dose.rtdose import read_doses
-from .files.choice import Chosen
+from .files.choice import ChosenObjects
 from .files.patients import Series
 from .files.series import read_series
 from .links.linked import link_between
 
 
-def read_patient(chosen: Chosen, name_map: NameMap) -> PatientImages:
+def read_dicom_patient(chosen: ChosenObjects, name_map: NameMap) -> PatientImages:
     """Read, rasterise and align; nothing is resampled but what is aligned.
 
     Notes carry no file names, so that they can go into the record.
@@ -51,20 +51,20 @@ def read_patient(chosen: Chosen, name_map: NameMap) -> PatientImages:
     )
 
 
-def without_paths(text: str, chosen: Chosen) -> str:
+def without_paths(text: str, chosen: ChosenObjects) -> str:
     """Files are often called after patients: in what is kept they are "one file"."""
     for path in sorted(_paths(chosen), key=lambda path: -len(str(path))):
         text = text.replace(str(path), "one file")
     return text
 
 
-def _paths(chosen: Chosen) -> set[Path]:
+def _paths(chosen: ChosenObjects) -> set[Path]:
     series = [chosen.ct, *chosen.images.values()]
     objects = [chosen.structure_set, *chosen.doses]
-    return {path for one in series for path in one.files} | {o.path for o in objects} | {*chosen.registrations}
+    return {path for s in series for path in s.files} | {o.path for o in objects} | {*chosen.registrations}
 
 
-def _masks(chosen: Chosen, name_map: NameMap, grid: Grid) -> tuple[dict[str, np.ndarray], list[str]]:
+def _masks(chosen: ChosenObjects, name_map: NameMap, grid: Grid) -> tuple[dict[str, np.ndarray], list[str]]:
     """Masks (Z, Y, X) by TG-263 name, and notes."""
     file = chosen.structure_set.path
     structure_set = read_structure_set(file)
@@ -90,10 +90,10 @@ def _wanted(structure_set: StructureSet, name_map: NameMap, file: Path) -> dict[
         raise DoseloError(f"{file}: mandatory structure {nothing[0]} has no closed contour; draw it, or leave it out")
     matched.check()
     by_name = {roi.name: roi for roi in drawn}
-    return {name: by_name[own] for name, own in matched.by_tg263.items()}
+    return {name: by_name[roi_name] for name, roi_name in matched.by_tg263.items()}
 
 
-def _aligned(chosen: Chosen, ct: sitk.Image, channel: str, series: Series) -> tuple[Aligned, tuple[str, ...]]:
+def _aligned(chosen: ChosenObjects, ct: sitk.Image, channel: str, series: Series) -> tuple[Aligned, tuple[str, ...]]:
     same_frame = bool(series.frame) and series.frame == chosen.ct.frame
     known = series.frame and chosen.ct.frame and not same_frame
     link = link_between(chosen.registrations, series.frame, chosen.ct.frame) if known else None

@@ -12,12 +12,12 @@ from nnunet_doselo.dataset.guidance import NO_STRUCTURES
 from .rules import SIDE_FIELD, SIDES, NameRule, Role, side_pattern, sided, squeezed
 from .yaml_files import mapping, read_yaml, texts
 
-FOLDER = Path(__file__).resolve().parent / "name_maps"
-BUILTIN = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+NAME_MAP_FOLDER = Path(__file__).resolve().parent / "name_maps"
+BUILTIN_NAME_MAPS = tuple(sorted(path.stem for path in NAME_MAP_FOLDER.glob("*.yaml")))
 SECTIONS: dict[str, Role] = {"targets": "target", "organs": "organ", "body": "body"}
-KEYS = ("synonyms", "patterns", "priority", "mandatory")
-OWN_KEYS: dict[Role, tuple[str, ...]] = {"target": ("gy",), "organ": ("paired",), "body": ()}
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_^+~-]*")
+STRUCTURE_KEYS = ("synonyms", "patterns", "priority", "mandatory")
+KEYS_OF_ROLE: dict[Role, tuple[str, ...]] = {"target": ("gy",), "organ": ("paired",), "body": ()}
+STRUCTURE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_^+~-]*")
 LOOKS_LIKE_TARGET = re.compile(r"(gtv|ctv|ptv|itv)", re.IGNORECASE)
 CT_INPUT = "CT"
 MOST_LABELS = 255
@@ -26,19 +26,19 @@ MOST_LABELS = 255
 def name_map_path(path_or_builtin: str | Path) -> Path:
     """Raises DoseloError if there is neither such a file nor such a name."""
     path = Path(path_or_builtin)
-    if str(path_or_builtin) in BUILTIN:
-        return FOLDER / f"{path_or_builtin}.yaml"
+    if str(path_or_builtin) in BUILTIN_NAME_MAPS:
+        return NAME_MAP_FOLDER / f"{path_or_builtin}.yaml"
     if not path.is_file():
-        raise DoseloError(f"{path}: no such name map; give a YAML file, or one of {', '.join(BUILTIN)}")
+        raise DoseloError(f"{path}: no such name map; give a YAML file, or one of {', '.join(BUILTIN_NAME_MAPS)}")
     return path
 
 
 def read_rules(path: Path) -> tuple[tuple[NameRule, ...], tuple[str, ...]]:
-    """The structures of a file in its order, and its `exclude` as globs of names in words (`name_rules.words`).
+    """The structures of a file in its order, and its `exclude` as globs of names in words (`rules.words`).
 
     Raises
     ------
-    DoseloError: see `names.read_name_map`.
+    DoseloError: see `structure_names.read_name_map`.
     """
     content = mapping(read_yaml(path), str(path), (*SECTIONS, "exclude", "images"))
     rules = [
@@ -66,14 +66,14 @@ def read_images(path: Path) -> dict[str, tuple[str, ...]]:
     for name, patterns in images.items():
         where = f"{path}, images, {name}"
         _check_patterns(patterns, where)
-        if not NAME.fullmatch(name) or bool(patterns) is (name == CT_INPUT):
+        if not STRUCTURE_NAME.fullmatch(name) or bool(patterns) is (name == CT_INPUT):
             raise DoseloError(f"{where}: needs a plain name and patterns, or none if it is called {CT_INPUT}")
     return images
 
 
 def _rules_of(name: str, role: Role, entry: Any, where: str) -> list[NameRule]:
     """One structure, or both sides of a paired one."""
-    entry = mapping(entry, where, (*KEYS, *OWN_KEYS[role]))
+    entry = mapping(entry, where, (*STRUCTURE_KEYS, *KEYS_OF_ROLE[role]))
     _check_name(name, role, where)
     for key in ("mandatory", "paired"):
         if not isinstance(entry.get(key, False), bool):
@@ -107,7 +107,7 @@ def _one_side(
 
 
 def _check_name(name: str, role: Role, where: str) -> None:
-    if not NAME.fullmatch(name) or name in NO_STRUCTURES:
+    if not STRUCTURE_NAME.fullmatch(name) or name in NO_STRUCTURES:
         raise DoseloError(f"{where}: names are letters, digits and _ ^ + ~ - and start with a letter, found {name!r}")
     if role != "target" and LOOKS_LIKE_TARGET.match(name):
         raise DoseloError(f"{where}: is a target by its name; move it to `targets` and give its dose as gy")

@@ -99,7 +99,7 @@ class NameRule:
 
     def _as_preferred(self, names: Sequence[str]) -> list[str]:
         for group in self.preferred:
-            found = [name for name in names if squeezed(name) in {squeezed(wanted) for wanted in group}]
-            if found:
-                return found
+            of_group = [name for name in names if squeezed(name) in {squeezed(wanted) for wanted in group}]
+            if of_group:
+                return of_group
         return []

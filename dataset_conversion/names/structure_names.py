@@ -10,16 +10,16 @@ from pathlib import Path
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.guidance import DoseGuidance
 
-from .map_file import BUILTIN, name_map_path, read_images, read_rules
+from .map_file import BUILTIN_NAME_MAPS, name_map_path, read_images, read_rules
 from .rules import NameRule, squeezed, words
 
-__all__ = ["BUILTIN", "Matched", "NameMap", "read_name_map"]
+__all__ = ["BUILTIN_NAME_MAPS", "MatchedNames", "NameMap", "read_name_map"]
 
 SIMILAR = 0.75
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedNames:
     """What became of one patient's structure names.
 
     by_tg263: TG-263 name -> the name in the source, in the order of the name map.
@@ -39,8 +39,8 @@ class Matched:
 
     def problems(self) -> list[str]:
         """Why this patient cannot be converted, in words; empty if it can. Quotes names: for the console alone."""
-        several = [_choice_needed(name, own_names) for name, own_names in self.ambiguous.items()]
-        several += [f"{own!r} fits the patterns of {' and '.join(names)}" for own, names in self.torn.items()]
+        several = [_choice_needed(name, claims) for name, claims in self.ambiguous.items()]
+        several += [f"{name!r} fits the patterns of {' and '.join(tg263)}" for name, tg263 in self.torn.items()]
         return several + [f"mandatory structure {name} is missing{self._hint(name)}" for name in self.missing]
 
     def check(self) -> None:
@@ -49,15 +49,15 @@ class Matched:
             raise DoseloError("; ".join(problems))
 
     def _hint(self, name: str) -> str:
-        near = [own for own, suggestion in self.unmapped.items() if suggestion == name]
-        return f" (is it {' or '.join(repr(own) for own in near)}? then add a synonym to the name map)" if near else ""
+        near = [unknown for unknown, suggestion in self.unmapped.items() if suggestion == name]
+        return f" (is it {' or '.join(map(repr, near))}? then add a synonym to the name map)" if near else ""
 
 
-def _choice_needed(name: str, own_names: Sequence[str]) -> str:
-    if len({*own_names}) < len(own_names):
-        return f"{name}: {len(own_names)} structures are called {own_names[0]!r}; rename or delete all but one"
+def _choice_needed(name: str, claims: Sequence[str]) -> str:
+    if len({*claims}) < len(claims):
+        return f"{name}: {len(claims)} structures are called {claims[0]!r}; rename or delete all but one"
     return (
-        f"{name} is claimed by {' and '.join(repr(own) for own in own_names)}; put them into the name map's `priority` "
+        f"{name} is claimed by {' and '.join(map(repr, claims))}; put them into the name map's `priority` "
         "of this structure, in the order of preference"
     )
 
@@ -99,8 +99,8 @@ class NameMap:
     def _rule_by_key(self) -> dict[str, NameRule]:
         return {key: rule for rule in self.rules for key in rule.keys}
 
-    def match(self, names: Sequence[str]) -> Matched:
-        """Decide for all names of one patient; never raises (see `Matched.check`).
+    def match(self, names: Sequence[str]) -> MatchedNames:
+        """Decide for all names of one patient; never raises (see `MatchedNames.check`).
 
         A listed name counts first (case, spaces, underscores, hyphens and umlauts do not matter), then `exclude`, then
         regular expressions. Of several names for one structure the one written as TG-263 does is taken, else the one
@@ -121,11 +121,11 @@ class NameMap:
             else:
                 unmapped[name] = self.suggestion(name)
         best = {rule.name: rule.best(claims[rule.name]) for rule in self.rules}
-        return Matched(
-            by_tg263={name: own_names[0] for name, own_names in best.items() if len(own_names) == 1},
+        return MatchedNames(
+            by_tg263={name: first[0] for name, first in best.items() if len(first) == 1},
             unmapped=unmapped,
             missing=[rule.name for rule in self.rules if rule.mandatory and not claims[rule.name]],
-            ambiguous={name: tuple(own_names) for name, own_names in best.items() if len(own_names) > 1},
+            ambiguous={name: tuple(first) for name, first in best.items() if len(first) > 1},
             excluded=tuple(excluded),
             torn=torn,
         )

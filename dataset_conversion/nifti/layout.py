@@ -15,14 +15,14 @@ from ..cases.assemble import CT_CHANNEL
 from ..cases.ids import Split
 from ..names.yaml_files import mapping, read_yaml, texts
 
-FOLDER = Path(__file__).resolve().parent / "layouts"
-BUILTIN = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+LAYOUT_FOLDER = Path(__file__).resolve().parent / "layouts"
+BUILTIN_LAYOUTS = tuple(sorted(path.stem for path in LAYOUT_FOLDER.glob("*.yaml")))
 CT_UNITS = {"HU": (1.0, 0.0), "HU+1000": (1.0, -1000.0), "HU+1024": (1.0, -1024.0), "HU/1000": (1000.0, 0.0)}
 """Stored value to HU: factor and shift."""
 DOSE_UNITS = {"Gy": 1.0, "cGy": 0.01}
 COORDINATES, RIGID = ALIGN = ("coordinates", "rigid")
 FILES = ("ct", "images", "masks", "label_maps", "dose")
-KEYS = (*FILES, "patients", "ct_units", "dose_units", "align", "splits", "mapping", "note")
+LAYOUT_KEYS = (*FILES, "patients", "ct_units", "dose_units", "align", "splits", "mapping", "note")
 FIELDS = ("patient", "structure", "split")
 FIELD = re.compile(r"\{(\w*)\}")
 CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -66,7 +66,7 @@ class Layout:
     def needed(self) -> dict[str, str]:
         """Pattern of each file that a patient must have, by what it is."""
         images = {f"image {name}": pattern for name, pattern in self.images.items() if pattern}
-        label_maps = {f"label map {number}": one.pattern for number, one in enumerate(self.label_maps, start=1)}
+        label_maps = {f"label map {number}": map_.pattern for number, map_ in enumerate(self.label_maps, start=1)}
         return {"ct": self.ct, **images, **({"dose": self.dose} if self.dose else {}), **label_maps}
 
 
@@ -77,11 +77,13 @@ def read_layout(path_or_builtin: str | Path) -> Layout:
     ------
     DoseloError: no such file; not YAML; a key, a unit or a pattern that cannot be used.
     """
-    path = FOLDER / f"{path_or_builtin}.yaml" if str(path_or_builtin) in BUILTIN else Path(path_or_builtin)
+    path = (
+        LAYOUT_FOLDER / f"{path_or_builtin}.yaml" if str(path_or_builtin) in BUILTIN_LAYOUTS else Path(path_or_builtin)
+    )
     if not path.is_file():
-        raise DoseloError(f"{path}: no such layout; give a YAML file, or one of {', '.join(BUILTIN)}")
-    content = mapping(read_yaml(path), str(path), KEYS)
-    where = {key: f"{path}, {key}" for key in KEYS}
+        raise DoseloError(f"{path}: no such layout; give a YAML file, or one of {', '.join(BUILTIN_LAYOUTS)}")
+    content = mapping(read_yaml(path), str(path), LAYOUT_KEYS)
+    where = {key: f"{path}, {key}" for key in LAYOUT_KEYS}
     layout = Layout(
         ct=_text(content.get("ct"), where["ct"]),
         images=_images(content.get("images"), where["images"]),

@@ -31,7 +31,7 @@ class NiftiPatient:
     problems: list[str] = field(default_factory=list)
 
 
-def find_patients(source: Path, layout: Layout) -> list[NiftiPatient]:
+def find_nifti_patients(source: Path, layout: Layout) -> list[NiftiPatient]:
     """All patients of whom at least one file fits a pattern, by name; who lacks one of the others has a problem.
 
     Raises
@@ -44,11 +44,11 @@ def find_patients(source: Path, layout: Layout) -> list[NiftiPatient]:
     expressions = [*needed, *((MASK, _expression(pattern, layout)) for pattern in layout.masks)]
     patients: dict[str, NiftiPatient] = {}
     for file in _files_below(source):
-        kind, found = next(((k, m) for k, e in expressions if (m := e.fullmatch(file))), (MASK, None))
-        if found and fnmatchcase(found["patient"], layout.patients):
-            split = layout.splits.get(found.groupdict().get("split", ""))
-            patient = patients.setdefault(found["patient"], NiftiPatient(found["patient"], split))
-            _add(patient, kind, file, found.groupdict().get("structure"), split)
+        kind, fields = next(((k, m.groupdict()) for k, e in expressions if (m := e.fullmatch(file))), (MASK, {}))
+        if fields and fnmatchcase(fields["patient"], layout.patients):
+            split = layout.splits.get(fields.get("split", ""))
+            patient = patients.setdefault(fields["patient"], NiftiPatient(fields["patient"], split))
+            _add(patient, kind, file, fields.get("structure"), split)
     if not patients:
         patterns = ", ".join([*layout.needed().values(), *layout.masks])
         raise DoseloError(f"{source}: no file fits the layout's patterns {patterns}")

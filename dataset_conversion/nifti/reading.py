@@ -13,21 +13,20 @@ from nnunet_doselo.dataset.geometry import Grid, box_around
 from nnunet_doselo.dataset.images import array_view, grid_of, read_image
 
 from ..cases.assemble import PatientImages
+from ..cases.checks import some_of
 from ..grids.mask_resampling import resample_mask
 from ..names.structure_names import NameMap
 from .layout import RIGID, LabelMap, Layout
 from .patients import NiftiPatient
 
-SHOWN_VALUES = 5
 
-
-def own_names(patient: NiftiPatient, layout: Layout) -> list[str]:
+def names_in_source(patient: NiftiPatient, layout: Layout) -> list[str]:
     """What the patient's structures are called in the source: by file, and by value of label maps."""
     in_maps = [name for label_map in layout.label_maps for name in label_map.names.values() if name]
     return [*patient.masks, *in_maps]
 
 
-def read_patient(source: Path, patient: NiftiPatient, layout: Layout, name_map: NameMap) -> PatientImages:
+def read_nifti_patient(source: Path, patient: NiftiPatient, layout: Layout, name_map: NameMap) -> PatientImages:
     """Read all files of a patient. NIfTI has no frame of reference: images are believed to share the CT's
     coordinates, unless the layout asks for a registration.
 
@@ -36,7 +35,7 @@ def read_patient(source: Path, patient: NiftiPatient, layout: Layout, name_map: 
     DoseloError: a file cannot be read, is no 3-D image of numbers, or lies elsewhere than the CT; a mask or label map
         has other values than it should; two names for one structure, a mandatory one missing.
     """
-    matched = name_map.match(own_names(patient, layout))
+    matched = name_map.match(names_in_source(patient, layout))
     matched.check()
     factor, shift = layout.ct_to_hu
     ct = _read(source, patient.files["ct"]) * factor + shift
@@ -60,8 +59,8 @@ def _read(source: Path, file: str) -> sitk.Image:
     image = read_image(source / file)
     dimensions, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     if (dimensions, components) != (3, 1):
-        found = f"{dimensions} dimensions and {components} numbers a voxel"
-        raise DoseloError(f"{file}: must be a 3-D image with one number a voxel, found {found}")
+        shape = f"{dimensions} dimensions and {components} numbers a voxel"
+        raise DoseloError(f"{file}: must be a 3-D image with one number a voxel, found {shape}")
     if image.GetPixelID() in (sitk.sitkFloat32, sitk.sitkFloat64) and (wrong := _not_finite(source / file, image)):
         raise DoseloError(f"{file}: all voxels must be finite, {wrong} are not")
     return sitk.Cast(image, sitk.sitkFloat32)
@@ -103,8 +102,8 @@ def _masks(
     source: Path, patient: NiftiPatient, layout: Layout, grid: Grid, by_tg263: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
     """Masks on the CT's grid, by TG-263 name; what the name map does not know is not read."""
-    tg263 = {own: name for name, own in by_tg263.items()}
-    masks = {tg263[own]: _mask(source, file, grid) for own, file in patient.masks.items() if own in tg263}
+    tg263 = {called: name for name, called in by_tg263.items()}
+    masks = {tg263[called]: _mask(source, file, grid) for called, file in patient.masks.items() if called in tg263}
     for number, label_map in enumerate(layout.label_maps, start=1):
         if {*label_map.names.values()} & {*tg263}:
             masks |= _label_masks(source, patient.files[f"label map {number}"], label_map, grid, tg263)
@@ -117,7 +116,7 @@ def _mask(source: Path, file: str, grid: Grid) -> np.ndarray:
     mask = array > 0
     inside = array[mask]
     if array.min() != 0 or (inside.size and inside.min() != inside.max()):
-        raise DoseloError(f"{file}: a mask must be 0 outside and one value inside, found {_shown(array)}")
+        raise DoseloError(f"{file}: a mask must be 0 outside and one value inside, found values {some_of(array)}")
     return _onto_ct(file, mask, grid_of(image), grid)
 
 
@@ -128,22 +127,18 @@ def _label_masks(
     array = array_view(image)
     unknown = array[~np.isin(array, [0, *label_map.names])]
     if unknown.size:
-        raise DoseloError(f"{file}: holds {_shown(unknown)} without a name in the layout (`VALUE: ~` leaves one out)")
-    wanted = {tg263[own]: value for value, own in label_map.names.items() if own and own in tg263}
+        raise DoseloError(
+            f"{file}: holds values {some_of(unknown)} without a name in the layout (`VALUE: ~` leaves one out)"
+        )
+    wanted = {tg263[called]: value for value, called in label_map.names.items() if called and called in tg263}
     return {name: _onto_ct(file, array == value, grid_of(image), grid) for name, value in wanted.items()}
 
 
-def _onto_ct(file: str, mask: np.ndarray, own: Grid, grid: Grid) -> np.ndarray:
+def _onto_ct(file: str, mask: np.ndarray, drawn_on: Grid, grid: Grid) -> np.ndarray:
     """Masks on another grid keep their volume."""
-    if not own.differences(grid):
+    if not drawn_on.differences(grid):
         return mask
     box = box_around(mask)
-    if box is not None and not grid.extent().holds(own.extent(box), max(grid.spacing)):
+    if box is not None and not grid.extent().holds(drawn_on.extent(box), max(grid.spacing)):
         raise DoseloError(f"{file}: must lie within the CT, reaches beyond it")
-    return resample_mask(mask, own, grid)
-
-
-def _shown(array: np.ndarray) -> str:
-    values = np.unique(array)
-    more = f" and {values.size - SHOWN_VALUES} more" if values.size > SHOWN_VALUES else ""
-    return "values " + ", ".join(f"{value:g}" for value in values[:SHOWN_VALUES]) + more
+    return resample_mask(mask, drawn_on, grid)

@@ -33,7 +33,14 @@ def plan_contour(
     spacing_mm: Sequence[float],
     like: "Plan | None" = None,
 ) -> "Plan":
-    """Plan a target with the open planner; `like`, the patient's own plan, fixes isocentre and beams of a variant."""
+    """Plan a target with the open planner; `like`, the patient's own plan, fixes isocentre and beams of a variant.
+
+    ct_hu, target_gy (prescribed dose, 0 outside), oars (label map): (Z, Y, X). spacing_mm: (z, y, x).
+
+    Raises
+    ------
+    DoseloError: the target is empty.
+    """
     from nnunet_doselo.planning.plan import plan_dose
 
     return plan_dose(
@@ -62,7 +69,10 @@ def write_variant(
     *,
     channels: int,
 ) -> None:
-    """Images, CT and organs are those of the patient, linked; the labels come last, as in `DatasetWriter.write`."""
+    """Images, CT and organs are those of the patient, linked; the labels come last, as in `DatasetWriter.write`.
+
+    labels (boolean or label map), dose_gy: (Z, Y, X) on `grid`.
+    """
     shared = [("images", f"_{channel:04d}") for channel in range(channels)] + [("ct", ""), ("oars", "")]
     for kind, channel in shared:
         link_or_copy(writer.file(kind, patient + channel, split), writer.file(kind, case + channel, split))

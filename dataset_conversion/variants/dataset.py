@@ -25,7 +25,7 @@ from nnunet_doselo.planning.edited_labels import edited_label_maps
 from ..cases.writer import DatasetWriter, link_or_copy
 from .cases import is_written, plan_contour, plan_summary, variant_names, write_variant
 
-RECORD_FOLDER, RECORD_FILE = "variants", "variants.json"
+VARIANTS_FOLDER, VARIANTS_FILE = "variants", "variants.json"
 SPLIT = "Tr"
 
 
@@ -74,7 +74,7 @@ def make_variants(
         description="Planning variants",
     )
     records = [file for case in cases if (file := _record_file(writer, case)).exists()]
-    write_json(folder / RECORD_FILE, [read_json(file, "doselo variants") for file in records])
+    write_json(folder / VARIANTS_FILE, [read_json(file, "doselo variants") for file in records])
     _finish(source, writer)
     _print_left_out([case for case, written in zip(to_do, made, strict=True) if not written], len(to_do), len(cases))
 
@@ -94,7 +94,7 @@ def _cases(source: ExtendedDataset) -> list[str]:
 
 
 def _record_file(writer: DatasetWriter, case: str) -> Path:
-    return writer.folder / RECORD_FOLDER / f"{case}.json"
+    return writer.folder / VARIANTS_FOLDER / f"{case}.json"
 
 
 def _make_one(case: str, source: ExtendedDataset, settings: VariantSettings, writer: DatasetWriter) -> bool:

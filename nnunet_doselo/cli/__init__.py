@@ -2,7 +2,7 @@
 
 import typer
 
-from . import benchmark, clinical, data, nifti, planning_systems, predictions, predictor, report, setup, training
+from . import benchmark, clinical, data, planning_systems, predictions, predictor, report, setup, training
 from .several_values import SeveralValues
 
 app = typer.Typer(
@@ -37,11 +37,11 @@ for name, command in {
 }.items():
     app.command(name, cls=SeveralValues)(command)
 for name, command in {
-    "dicom": clinical.convert_dicom,
-    "nifti": nifti.convert_nifti,
-    "starter": nifti.starter,
-    "openkbp": data.convert_openkbp,
-    "channels": data.convert_channels,
+    "dicom": clinical.dicom,
+    "nifti": clinical.nifti,
+    "starter": clinical.starter,
+    "openkbp": data.openkbp,
+    "channels": data.channels,
 }.items():
     convert.command(name)(command)
 app.add_typer(convert, name="convert")

@@ -21,7 +21,7 @@ from .shared import (
 
 
 @clear_errors
-def convert_openkbp(
+def openkbp(
     source: Annotated[Path, typer.Argument(help="Folder that holds train-pats/, validation-pats/, test-pats/.")],
     dataset_id: DatasetId,
     name: Annotated[str, typer.Option(help="Name of the new dataset.")] = "OpenKBP",
@@ -31,18 +31,16 @@ def convert_openkbp(
 ) -> None:
     """OpenKBP's original CSV layout: CT, seven organs, PTV56/63/70 and dose."""
     from nnunet_doselo.dataset.folder import environment_folder
-    from nnunet_doselo.dataset_conversion import openkbp
     from nnunet_doselo.dataset_conversion.cases import writer
+    from nnunet_doselo.dataset_conversion.openkbp import convert_openkbp
 
     folder = writer.dataset_folder(environment_folder(RAW), dataset_id, name)
-    openkbp.convert_openkbp(
-        source, folder, spacing_mm=spacing, processes=processes or default_processes(), overwrite=overwrite
-    )
+    convert_openkbp(source, folder, spacing_mm=spacing, processes=processes or default_processes(), overwrite=overwrite)
     console.print(f"{folder}\nnext: doselo verify {dataset_id}")
 
 
 @clear_errors
-def convert_channels(
+def channels(
     dataset: Dataset,
     new_id: DatasetId,
     ct: Annotated[int, typer.Option(help="Image channel that holds the CT in HU.", show_default=False)],
@@ -57,16 +55,16 @@ def convert_channels(
 ) -> None:
     """A plain nnU-Net dataset that carries CT and organs as extra image channels."""
     from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
-    from nnunet_doselo.dataset_conversion import channels
+    from nnunet_doselo.dataset_conversion import channels as conversion
     from nnunet_doselo.dataset_conversion.cases import writer
 
     source = raw_dataset(dataset)
     folder = writer.dataset_folder(environment_folder(RAW), new_id, name or source.folder.name.partition("_")[2])
-    channels.convert_channels(
+    conversion.convert_channels(
         source,
         folder,
-        channels.ChannelRoles(ct, channels.parse_channels(oars)),
-        channels.parse_target_gy(target_gy),
+        conversion.ChannelRoles(ct, conversion.parse_channels(oars)),
+        conversion.parse_target_gy(target_gy),
         processes=processes or default_processes(),
         overwrite=overwrite,
     )
@@ -125,10 +123,10 @@ def variants(
 def verify(dataset: Dataset, processes: Processes = 0) -> None:
     """Check an extended dataset: grids, case sets, labels, HU, dose units. One line a finding, exit status 1 if any."""
     from nnunet_doselo.dataset.folder import raw_dataset
-    from nnunet_doselo.dataset_conversion.verify import verify as findings_of
+    from nnunet_doselo.dataset_conversion.verify import verify_dataset
 
     extended = raw_dataset(dataset)
-    findings = findings_of(extended, processes=processes or default_processes())
+    findings = verify_dataset(extended, processes=processes or default_processes())
     for finding in findings:
         console.print(plain(str(finding)))
     cases = f"{len(extended.cases())} training and {len(extended.cases('images', 'Ts'))} test cases"

@@ -15,7 +15,7 @@ from nnunet_doselo.dataset_conversion.channels import (
     parse_channels,
     parse_target_gy,
 )
-from nnunet_doselo.dataset_conversion.verify import verify
+from nnunet_doselo.dataset_conversion.verify import verify_dataset
 
 ROLES = ChannelRoles(ct=1, oars=(3, 4))
 TARGET_GY = {"GTV": 60.0}
@@ -63,7 +63,7 @@ def test_dataset_json_declares_what_is_left_and_verify_agrees(source: ExtendedDa
     assert dataset.dataset_json["channel_names"] == {"0": "T1", "1": "T2"}
     assert dataset.dataset_json["numTraining"] == 2
     assert dataset.guidance.to_json() == {"target_gy": {"GTV": 60.0}, "oars": {"Brainstem": 1, "Eye_L": 2}}
-    assert verify(dataset) == []
+    assert verify_dataset(dataset) == []
 
 
 def test_region_training_keeps_its_order_of_classes(source: ExtendedDataset, folder: Path) -> None:

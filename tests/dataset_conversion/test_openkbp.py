@@ -23,7 +23,7 @@ from nnunet_doselo.dataset_conversion.openkbp import (
     read_openkbp_patient,
     to_openkbp_case,
 )
-from nnunet_doselo.dataset_conversion.verify import verify
+from nnunet_doselo.dataset_conversion.verify import verify_dataset
 
 BOX = (slice(40, 60), slice(50, 80), slice(30, 54))
 REAL = {"OpenKBP_001": "pt_1", "OpenKBP_003": "pt_3", "OpenKBP_011": "pt_11"}
@@ -160,7 +160,7 @@ def test_training_patients_train_and_validation_patients_test(source: Path, fold
     assert dataset.dataset_json["numTraining"] == 2
     assert dataset.guidance.prescription_gy == 70
     assert dataset.guidance.gantry_deg == (0, 40, 80, 120, 160, 200, 240, 280, 320)
-    assert verify(dataset) == []
+    assert verify_dataset(dataset) == []
 
 
 def test_patients_are_in_the_order_of_their_numbers(source: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_broken_run_is_taken_up_again_and_a_second_run_touches_nothing(source:
     after = states(folder)
     assert after.keys() == before.keys()
     assert {name for name in after if after[name] == before[name]} == {n for n in before if "OpenKBP_009" in n}
-    assert verify(ExtendedDataset(folder)) == []
+    assert verify_dataset(ExtendedDataset(folder)) == []
 
 
 def test_another_spacing_needs_another_folder(source: Path, folder: Path) -> None:
@@ -289,7 +289,7 @@ def test_the_csv_files_are_read_as_the_compact_set_is(realdata: Path, reader: Mo
 
 def test_real_patients_have_no_findings(converted: ExtendedDataset) -> None:
     assert converted.cases() == list(REAL)
-    assert verify(converted) == []
+    assert verify_dataset(converted) == []
 
 
 @pytest.mark.parametrize("case", REAL)

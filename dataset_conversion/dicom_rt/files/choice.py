@@ -35,7 +35,7 @@ class NoCase(DoseloError):
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenObjects:
     """What a case is made of. `images`: by channel; `why`: one line for each choice among several."""
 
     ct: Series
@@ -46,9 +46,9 @@ class Chosen:
     why: tuple[str, ...]
 
 
-def choose(
+def choose_objects(
     patient: DicomPatient, missing: Callable[[Sequence[str]], int], channels: Mapping[str, Sequence[str]]
-) -> Chosen:
+) -> ChosenObjects:
     """The patient's case.
 
     Parameters
@@ -70,16 +70,18 @@ def choose(
         images[channel], reason = _image(patient, ct, channel, patterns)
         why_images.append(reason)
     registrations = tuple(header.path for header in patient.of_kind("REG"))
-    return Chosen(ct, structure_set, doses, images, registrations, tuple(filter(None, [why, why_dose, *why_images])))
+    return ChosenObjects(
+        ct, structure_set, doses, images, registrations, tuple(filter(None, [why, why_dose, *why_images]))
+    )
 
 
 def link(patient: DicomPatient, ct: Series, moving: Series) -> str:
     """How an image finds its place on the CT: "same frame", "registration object" or "" (to be registered)."""
     if moving.frame and moving.frame == ct.frame:
         return "same frame"
-    reached, before = {ct.frame} - {""}, set[str]()
-    while reached != before:
-        before = reached
+    reached, known = {ct.frame} - {""}, set[str]()
+    while reached != known:
+        known = reached
         reached = reached.union(*(reg.frames for reg in patient.of_kind("REG") if reg.frames & reached))
     return "registration object" if moving.frame in reached else ""
 
@@ -90,8 +92,8 @@ def _structure_set(patient: DicomPatient, missing: Callable[[Sequence[str]], int
     if not structure_sets:
         raise NoCase("no structure set")
     if not cts:
-        found = f"{len(patient.images('CT'))} other CT series" if patient.images("CT") else "no CT"
-        raise NoCase(f"the CT that the structure set was drawn on is not here ({found})")
+        others = f"{len(patient.images('CT'))} other CT series" if patient.images("CT") else "no CT"
+        raise NoCase(f"the CT that the structure set was drawn on is not here ({others})")
     planned = {uid for dose in patient.of_kind("RTDOSE") for uid in _structures_of(patient, dose)}
     rules: Rules = [
         ("its mandatory structures", lambda header: -missing(header.roi_names)),
@@ -207,10 +209,10 @@ def _image(patient: DicomPatient, ct: Series, channel: str, patterns: Sequence[s
     return _pick(f"image {channel}", candidates, rules, path=lambda series: series.files[0])
 
 
-def _days_apart(one: str, other: str) -> float:
+def _days_apart(date: str, other: str) -> float:
     """Infinite where a date is missing or no date."""
     try:
-        return abs((datetime.strptime(one[:8], "%Y%m%d") - datetime.strptime(other[:8], "%Y%m%d")).days)
+        return abs((datetime.strptime(date[:8], "%Y%m%d") - datetime.strptime(other[:8], "%Y%m%d")).days)
     except ValueError:
         return float("inf")
 
@@ -229,7 +231,7 @@ def _pick(
     left, decided = sorted(candidates, key=path), []
     for name, rank in rules:
         ranks = [rank(candidate) for candidate in left]
-        kept = [candidate for candidate, own in zip(left, ranks, strict=True) if own == max(ranks)]
+        kept = [candidate for candidate, rank_of_it in zip(left, ranks, strict=True) if rank_of_it == max(ranks)]
         decided += [name] if len(kept) < len(left) else []
         left = kept
     reason = ", ".join(decided + (["first path"] if len(left) > 1 else []))

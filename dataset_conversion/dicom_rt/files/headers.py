@@ -19,7 +19,7 @@ from nnunet_doselo.common.parallel import map_cases
 
 from .objects import WELL_KNOWN_ROOT, is_dicom, optional, read_dataset, required
 
-KINDS = {
+DICOM_KINDS = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
     "1.2.840.10008.5.1.4.1.1.4": "MR",
     "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
@@ -42,11 +42,11 @@ TAGS = (
 DATES = {"RTSTRUCT": ["StructureSet"], "RTPLAN": ["RTPlan"], "CT": ["Acquisition"], "MR": ["Acquisition"]}
 FRAME_REFERENCES = "ReferencedFrameOfReferenceSequence"
 SERIES_REFERENCES = (FRAME_REFERENCES, "RTReferencedStudySequence", "RTReferencedSeriesSequence")
-ENDINGS = (".dcm", ".dicom", ".ima")
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 MACOS_NOTE = "._"
 DIRECTORY_FILE = "DICOMDIR"
 LOCALISER = "localiser"
-CHUNK = 250
+FILES_A_CHUNK = 250
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Header:
 
     date: when it was made, as YYYYMMDDHHMMSS; sorts by time.
     frames: its frame of reference; of a registration object, all the frames that it relates.
-    kind: one of `KINDS`, or `LOCALISER`.
+    kind: one of `DICOM_KINDS`, or `LOCALISER`.
     drawn_on: of a structure set, SeriesInstanceUID and the images' SOPInstanceUIDs of each series that it refers to.
     is_absolute: of a dose, not relative to something and no error estimate.
     of_structures: the structure sets that a plan or dose was made for.
@@ -110,24 +110,24 @@ def scan(source: Path, *, processes: int = 1) -> Scan:
     DoseloError: `source` is no folder, or cannot be listed.
     """
     files = _files(source)
-    chunks = [files[first : first + CHUNK] for first in range(0, len(files), CHUNK)]
-    found: list[Any] = [
-        one
-        for part in map_cases(
+    chunks = [files[first : first + FILES_A_CHUNK] for first in range(0, len(files), FILES_A_CHUNK)]
+    answers: list[Any] = [
+        answer
+        for of_chunk in map_cases(
             _read_chunk,
             chunks,
             processes=processes if len(chunks) > 8 * processes else 1,
             description="Reading headers",
         )
-        for one in part
+        for answer in of_chunk
     ]
-    headers = [one for one in found if isinstance(one, Header)]
+    headers = [answer for answer in answers if isinstance(answer, Header)]
     by_instance = {header.instance: header for header in reversed(headers)}
     return Scan(
         headers=tuple(sorted(by_instance.values(), key=lambda header: header.path)),
-        unreadable=tuple(one for one in found if isinstance(one, Unreadable)),
-        other_files=sum(one is None for one in found),
-        other_objects=Counter(one for one in found if isinstance(one, str)),
+        unreadable=tuple(answer for answer in answers if isinstance(answer, Unreadable)),
+        other_files=sum(answer is None for answer in answers),
+        other_objects=Counter(answer for answer in answers if isinstance(answer, str)),
         duplicates=len(headers) - len(by_instance),
     )
 
@@ -156,7 +156,7 @@ def _read(file: Path) -> Header | Unreadable | str | None:
         if not is_dicom(file) and not _is_called_dicom(file):
             return None
         dataset = read_dataset(file, only=TAGS)
-        kind = KINDS.get(required(dataset, "SOPClassUID", file))
+        kind = DICOM_KINDS.get(required(dataset, "SOPClassUID", file))
         if kind is None:
             return _other_kind(dataset, file)
         if kind == "RTSTRUCT":
@@ -168,7 +168,7 @@ def _read(file: Path) -> Header | Unreadable | str | None:
 
 
 def _is_called_dicom(file: Path) -> bool:
-    return file.suffix.lower() in ENDINGS and not file.name.startswith(MACOS_NOTE)
+    return file.suffix.lower() in DICOM_ENDINGS and not file.name.startswith(MACOS_NOTE)
 
 
 def _header(dataset: Dataset, kind: str, file: Path) -> Header:
@@ -199,10 +199,15 @@ def _header(dataset: Dataset, kind: str, file: Path) -> Header:
 
 def _frames(dataset: Dataset, file: Path) -> frozenset[str]:
     """Deformable registrations call the frames of their items by another keyword (PS3.3 C.20.3)."""
-    own, source = "FrameOfReferenceUID", "SourceFrameOfReferenceUID"
-    below = ((FRAME_REFERENCES, own), ("RegistrationSequence", own), ("DeformableRegistrationSequence", source))
-    found = {frame for keywords in ((own,), *below) for frame in _collect([dataset], keywords, file)}
-    return frozenset(frame for frame in found if not frame.startswith(WELL_KNOWN_ROOT))
+    keyword, deformable = "FrameOfReferenceUID", "SourceFrameOfReferenceUID"
+    paths = (
+        (keyword,),
+        (FRAME_REFERENCES, keyword),
+        ("RegistrationSequence", keyword),
+        ("DeformableRegistrationSequence", deformable),
+    )
+    frames = {frame for path in paths for frame in _collect([dataset], path, file)}
+    return frozenset(frame for frame in frames if not frame.startswith(WELL_KNOWN_ROOT))
 
 
 def _references(dataset: Dataset, sequences: tuple[str, ...], file: Path) -> frozenset[str]:

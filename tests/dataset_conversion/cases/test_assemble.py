@@ -17,7 +17,7 @@ from nnunet_doselo.dataset_conversion.cases.assemble import PatientImages, to_ca
 from nnunet_doselo.dataset_conversion.cases.writer import DatasetWriter
 from nnunet_doselo.dataset_conversion.grids.common_grid import GridSettings
 from nnunet_doselo.dataset_conversion.names.structure_names import NameMap, read_name_map
-from nnunet_doselo.dataset_conversion.verify import verify
+from nnunet_doselo.dataset_conversion.verify import verify_dataset
 
 NAMES = """
 targets: {GTV: {gy: 60}, PTV: {gy: 54}}
@@ -170,7 +170,7 @@ def test_a_written_case_is_a_dataset_that_verifies(name_map: NameMap, tmp_path: 
     case, record = to_case(patient(), "GBM_001", name_map, ["T1"], GridSettings(2.0))
     write_case(writer, case, record, "Tr")
     writer.finish(["T1"], name_map.labels, name_map.guidance)
-    assert verify(ExtendedDataset(writer.folder)) == []
+    assert verify_dataset(ExtendedDataset(writer.folder)) == []
     written = json.loads((writer.folder / "conversion_records" / "GBM_001.json").read_text())
     assert written["case"] == "GBM_001"
     assert written["grid"]["spacing_mm"] == [2, 2, 2]

@@ -232,7 +232,7 @@ def test_a_dry_run_lists_everything_and_writes_nothing(root: Path) -> None:
     output = convert("--dry-run")
     assert files_below(root) == before
     for said in (
-        "Clinical_001\n  CT: 12 slices in p1\n  structure set: p1/x2\n  dose: p1/x3\n",
+        "Clinical_001 (training)\n  CT: 12 slices in p1\n  structure set: p1/x2\n  dose: p1/x3\n",
         "T1c: 12 slices in p1 (registration object)",
         "1 files that are not DICOM",
         "Haut [alt]",

@@ -6,7 +6,7 @@ import pytest
 
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset_conversion.names.rules import SIDES, squeezed, words
-from nnunet_doselo.dataset_conversion.names.structure_names import BUILTIN, NameMap, read_name_map
+from nnunet_doselo.dataset_conversion.names.structure_names import BUILTIN_NAME_MAPS, NameMap, read_name_map
 
 BRAIN = {
     "Brainstem": ["Brainstem", "BrainStem", "Brain Stem", "brain-stem", "BRAIN_STEM", "Hirnstamm", "OAR Hirnstamm"],
@@ -57,7 +57,7 @@ NOT_THE_ORGAN = [
     "Ring_PTV", "Brain-GTV", "Brain minus GTV", "Brain~", "~Brain", "_Brainstem", "Eye_L_PRV", "Brainstem Core",
     "Parotid_L-PTV", "Parotids", "Eyes", "Lens", "Parotid_superficial",
 ]  # fmt: skip
-BUILTIN_MAPS = {name: read_name_map(name) for name in BUILTIN}
+BUILTIN_MAPS = {name: read_name_map(name) for name in BUILTIN_NAME_MAPS}
 MINIMAL = "targets: {GTV: {gy: 60}}\n"
 
 
@@ -79,13 +79,13 @@ def test_names_of_real_structure_sets_are_understood(builtin: str, expected: dic
             assert names.match([own]).by_tg263 == {tg263: own}, own
 
 
-@pytest.mark.parametrize("builtin", BUILTIN)
+@pytest.mark.parametrize("builtin", BUILTIN_NAME_MAPS)
 @pytest.mark.parametrize("own", NOT_THE_ORGAN)
 def test_helper_structures_and_parts_are_never_taken_for_the_organ(builtin: str, own: str) -> None:
     assert BUILTIN_MAPS[builtin].match([own]).by_tg263 == {}
 
 
-@pytest.mark.parametrize("builtin", BUILTIN)
+@pytest.mark.parametrize("builtin", BUILTIN_NAME_MAPS)
 def test_no_word_for_a_side_gives_the_other_side(builtin: str) -> None:
     names = BUILTIN_MAPS[builtin]
     organs = [name[:-2] for name in names.oars if name.endswith("_L")]

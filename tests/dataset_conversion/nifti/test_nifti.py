@@ -19,16 +19,17 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.geometry import Grid
 from nnunet_doselo.dataset.images import grid_of, read_array, write_array
+from nnunet_doselo.dataset_conversion.cases.conversion import ConversionSettings, convert_patients
 from nnunet_doselo.dataset_conversion.cases.ids import CaseIds, key_file_for
 from nnunet_doselo.dataset_conversion.grids.common_grid import GridSettings
 from nnunet_doselo.dataset_conversion.names.structure_names import read_name_map
-from nnunet_doselo.dataset_conversion.nifti.convert import NiftiSettings, convert_nifti
-from nnunet_doselo.dataset_conversion.nifti.layout import BUILTIN, LabelMap, Layout, read_layout
-from nnunet_doselo.dataset_conversion.nifti.patients import find_patients
-from nnunet_doselo.dataset_conversion.verify import verify
+from nnunet_doselo.dataset_conversion.nifti.layout import BUILTIN_LAYOUTS, LabelMap, Layout, read_layout
+from nnunet_doselo.dataset_conversion.nifti.patients import find_nifti_patients
+from nnunet_doselo.dataset_conversion.nifti.source import NiftiSource
+from nnunet_doselo.dataset_conversion.verify import verify_dataset
 
 GRID = phantoms.grid_for()
-OWN = NiftiSettings(GridSettings(spacing_mm=None, crop_to_body=False))
+OWN = ConversionSettings(GridSettings(spacing_mm=None, crop_to_body=False))
 PAPER, PAPER_DOSE = (read_layout(name) for name in ("paper", "paper_dose"))
 BRAIN = read_name_map("brain")
 OARS = {name: BRAIN.oars[name] for name in ("Brainstem", "OpticChiasm", "Eye_L")}
@@ -64,9 +65,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def convert(
-    source: Path, folder: Path, layout: Layout = PAPER_DOSE, settings: NiftiSettings = OWN, **more: bool
+    source: Path, folder: Path, layout: Layout = PAPER_DOSE, settings: ConversionSettings = OWN, **more: bool
 ) -> bool:
-    return convert_nifti(source, folder, layout, BRAIN, CaseIds(key_file_for(folder), "GBM"), settings, **more)
+    cases = CaseIds(key_file_for(folder), "GBM")
+    return convert_patients(NiftiSource(source, BRAIN, layout), folder, cases, settings, **more)
 
 
 def overwrite(file: Path, array: np.ndarray, grid: Grid = GRID) -> None:
@@ -81,7 +83,7 @@ def test_the_dose_layout_becomes_a_dataset_that_verifies(source: Path, folder: P
     assert convert(source, folder)
     dataset = ExtendedDataset(folder)
     assert dataset.cases() == ["GBM_001", "GBM_002"]
-    assert verify(dataset) == []
+    assert verify_dataset(dataset) == []
     for case, seed in (("GBM_001", 0), ("GBM_002", 1)):
         labels, grid = read_array(dataset.path("labels", case))
         assert grid.differences(GRID) == []
@@ -130,8 +132,8 @@ def test_the_papers_released_layout_becomes_a_dataset_of_four_channels(
     oars, organs = read_array(dataset.path("oars", "GBM_001"))[0], phantoms.organs()
     on_top = sum(organs[name] * value for name, value in OARS.items())
     assert np.array_equal(oars, np.where(on_top, on_top, phantoms.head() * BRAIN.oars["Brain"]))
-    assert verify(dataset) == []
-    assert "which value is which organ in seg_*_OAR_all.nii.gz is assumed here" in capsys.readouterr().err
+    assert verify_dataset(dataset) == []
+    assert "which value is which organ in seg_*_OAR_all.nii.gz is assumed here" in capsys.readouterr().out
 
 
 def test_the_papers_layout_goes_on_without_the_dose_folder_and_is_complete(tmp_path: Path, folder: Path) -> None:
@@ -147,7 +149,8 @@ def test_a_dry_run_tells_all_and_writes_nothing(source: Path, folder: Path, caps
     (source / "Mueller_Hans" / "Target.nii.gz").unlink()
     write_array(source / "Doe_Jane" / "BrainStemm.nii.gz", phantoms.head(), GRID)
     assert not convert(source, folder, dry_run=True)
-    said = capsys.readouterr().err
+    said, errors = capsys.readouterr()
+    assert errors == ""
     assert "GBM_001 (training), patient Doe_Jane" in said
     assert "dose: Doe_Jane/Dose.nii.gz" in said
     assert "GTV (Target), Brainstem (BrainStem), OpticChiasm (Chiasma), Eye_L (Auge li)" in said
@@ -177,7 +180,7 @@ def test_a_second_run_converts_who_is_new_or_incomplete(
 
 def test_other_settings_need_another_dataset(source: Path, folder: Path) -> None:
     convert(source, folder)
-    other = NiftiSettings(GridSettings(spacing_mm=4.0))
+    other = ConversionSettings(GridSettings(spacing_mm=4.0))
     with pytest.raises(DoseloError, match="choose another dataset number, or pass --overwrite"):
         convert(source, folder, settings=other)
     assert convert(source, folder, settings=other, overwrite=True)
@@ -288,9 +291,7 @@ def test_a_registration_is_asked_for_recorded_and_drawn(
 
     package = "nnunet_doselo.dataset_conversion"
     monkeypatch.setitem(sys.modules, f"{package}.registration.mr_alignment", SimpleNamespace(align=align))
-    monkeypatch.setitem(
-        sys.modules, f"{package}.cases.checkerboard", SimpleNamespace(save_checkerboard=save_checkerboard)
-    )
+    monkeypatch.setattr(f"{package}.cases.checkerboard.save_checkerboard", save_checkerboard)
     for patient in source.iterdir():
         write_array(patient / "MR.nii.gz", phantoms.mr_image(), far())
     (source / "Mueller_Hans" / "Target.nii.gz").unlink()
@@ -349,7 +350,7 @@ def test_folders_can_say_who_is_for_testing(tmp_path: Path, folder: Path) -> Non
 def test_a_patient_in_both_splits_is_a_problem(tmp_path: Path) -> None:
     for name in ("train/A", "held out/A"):
         write_patient(tmp_path / name)
-    (patient,) = find_patients(tmp_path, SPLIT_LAYOUT)
+    (patient,) = find_nifti_patients(tmp_path, SPLIT_LAYOUT)
     assert "lies in the folders of both splits" in patient.problems
 
 
@@ -370,7 +371,7 @@ def test_patients_can_be_parts_of_file_names(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     layout = Layout(ct="ct/ct_{patient}*.nii.gz", images={"CT": None}, masks=("seg/{patient}/{structure}.nii.gz",))
-    one, *_ = find_patients(tmp_path, layout)
+    one, *_ = find_nifti_patients(tmp_path, layout)
     assert (one.name, one.files, one.masks) == ("A", {"ct": "ct/ct_A.nii.gz"}, {"GTV": "seg/A/GTV.nii.gz"})
     assert one.problems == []
 
@@ -379,15 +380,15 @@ def test_several_files_for_one_thing_are_a_problem(tmp_path: Path) -> None:
     for name in ("A/CT_1.nii.gz", "A/CT_2.nii.gz", "A/GTV.nii.gz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    (patient,) = find_patients(tmp_path, replace(PAPER_DOSE, ct="{patient}/CT_*.nii.gz", dose=None))
+    (patient,) = find_nifti_patients(tmp_path, replace(PAPER_DOSE, ct="{patient}/CT_*.nii.gz", dose=None))
     assert patient.problems == ["several files fit ct: A/CT_1.nii.gz and A/CT_2.nii.gz"]
 
 
 def test_a_folder_without_patients_is_told_with_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(DoseloError, match=r"no file fits the layout's patterns \{patient\}/CT.nii.gz"):
-        find_patients(tmp_path, PAPER_DOSE)
+        find_nifti_patients(tmp_path, PAPER_DOSE)
     with pytest.raises(DoseloError, match="is no folder"):
-        find_patients(tmp_path / "absent", PAPER_DOSE)
+        find_nifti_patients(tmp_path / "absent", PAPER_DOSE)
 
 
 GOOD = 'ct: "{patient}/CT.nii.gz"\nmasks: "{patient}/{structure}.nii.gz"\n'
@@ -446,7 +447,7 @@ def test_mistakes_in_a_layout_are_told(tmp_path: Path, text: str, message: str) 
 
 
 def test_a_layout_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
-    assert BUILTIN == ("paper", "paper_dose")
+    assert BUILTIN_LAYOUTS == ("paper", "paper_dose")
     with pytest.raises(DoseloError, match="no such layout; give a YAML file, or one of paper, paper_dose"):
         read_layout(tmp_path / "absent.yaml")
 

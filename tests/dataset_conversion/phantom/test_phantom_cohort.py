@@ -15,7 +15,7 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.images import read_array
 from nnunet_doselo.dataset_conversion.phantom.cohort import CohortSettings, make_cohort
 from nnunet_doselo.dataset_conversion.phantom.organs import PHANTOM_OARS
-from nnunet_doselo.dataset_conversion.verify import verify
+from nnunet_doselo.dataset_conversion.verify import verify_dataset
 from nnunet_doselo.planning.interface import Beams, Plan
 
 SETTINGS = CohortSettings(cases=2, seed=5, spacing_mm=6.0, variants=2, test_cases=1)
@@ -64,7 +64,7 @@ def test_a_cohort_is_an_extended_dataset_without_findings(folder: Path, planner:
     dataset = ExtendedDataset(folder)
     assert dataset.cases() == TRAINING
     assert dataset.cases("images", "Ts") == dataset.cases("dose", "Ts") == ["GBM_5_002"]
-    assert verify(dataset) == []
+    assert verify_dataset(dataset) == []
     assert list(dataset.dataset_json["channel_names"].values()) == ["T1c", "T1", "T2", "FLAIR"]
     assert dataset.dataset_json["labels"] == {"background": 0, "GTV": 1}
     assert dataset.guidance.target_gy == {"GTV": 60.0}
@@ -155,7 +155,7 @@ def test_processes_do_not_change_a_voxel_and_the_planner_gives_60_gy(tmp_path: P
     settings = CohortSettings(cases=2, seed=5, spacing_mm=6.0, variants=1)
     for processes in (1, 2):
         make_cohort(tmp_path / str(processes), settings, processes=processes)
-        assert verify(ExtendedDataset(tmp_path / str(processes))) == []
+        assert verify_dataset(ExtendedDataset(tmp_path / str(processes))) == []
     files = sorted(p.relative_to(tmp_path / "1") for p in (tmp_path / "1").glob("*/*.nii.gz"))
     assert len(files) == 4 * 8
     for file in files:

@@ -16,7 +16,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.images import read_array, write_array
 from nnunet_doselo.dataset_conversion.variants.dataset import VariantSettings, make_variants
-from nnunet_doselo.dataset_conversion.verify import verify
+from nnunet_doselo.dataset_conversion.verify import verify_dataset
 
 CASES = ["Phantom_000", "Phantom_000_v1", "Phantom_000_v2", "Phantom_001", "Phantom_001_v1", "Phantom_001_v2"]
 TWO = VariantSettings(per_case=2, seed=3)
@@ -55,7 +55,7 @@ def test_it_is_a_dataset_without_findings_and_says_what_it_is(source: ExtendedDa
     made = ExtendedDataset(folder)
     assert made.cases() == made.cases("dose") == CASES
     assert made.cases("images", "Ts") == []
-    assert verify(made) == []
+    assert verify_dataset(made) == []
     for key in ("channel_names", "labels", "dose_guidance", "file_ending"):
         assert made.dataset_json[key] == source.dataset_json[key]
     assert "Dataset001_Head and edited contours of it" in made.dataset_json["description"]

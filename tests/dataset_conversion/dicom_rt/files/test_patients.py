@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nnunet_doselo.common.errors import DoseloError
-from nnunet_doselo.dataset_conversion.dicom_rt.files.choice import Chosen, NoCase, choose, link
+from nnunet_doselo.dataset_conversion.dicom_rt.files.choice import ChosenObjects, NoCase, choose_objects, link
 from nnunet_doselo.dataset_conversion.dicom_rt.files.headers import Header, Scan, Unreadable
 from nnunet_doselo.dataset_conversion.dicom_rt.files.patients import DicomPatient, patients_of
 
@@ -55,8 +55,8 @@ def patient_of(*headers: Header) -> DicomPatient:
     return patient
 
 
-def chosen_of(*headers: Header, channels: dict[str, list[str]] | None = None) -> Chosen:
-    return choose(patient_of(*headers), lambda names: int("GTV" not in names), channels or {})
+def chosen_of(*headers: Header, channels: dict[str, list[str]] | None = None) -> ChosenObjects:
+    return choose_objects(patient_of(*headers), lambda names: int("GTV" not in names), channels or {})
 
 
 def test_a_patient_is_an_id_over_all_studies() -> None:
@@ -165,7 +165,7 @@ def test_a_damaged_file_fails_its_patient() -> None:
     lost = [Unreadable(Path("source", name), f"source/{name}: is damaged", "A") for name in "xy"]
     (patient,), _ = patients_of(scanned(*ct(), rtss(), unreadable=lost))
     with pytest.raises(DoseloError, match=r"source/x: is damaged \(and 1 more of this patient\)"):
-        choose(patient, lambda names: 0, {})
+        choose_objects(patient, lambda names: 0, {})
 
 
 def test_doses_elsewhere_are_not_taken() -> None:
