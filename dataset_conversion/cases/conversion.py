@@ -15,7 +15,7 @@ from nnunet_doselo.common.errors import DoseloError
 from ..grids.common_grid import GridSettings
 from .assemble import to_case, write_case
 from .ids import CaseIds, Split
-from .listing import PlannedCase, print_cases, print_dry_run, print_remarks
+from .listing import SourceCase, print_cases, print_dry_run, print_remarks
 from .record import print_recorded_overlaps
 from .run import Outcome, any_failed, print_summary, run_patients
 from .source import Source, SourceCohort
@@ -56,27 +56,28 @@ def convert_patients(
     DoseloError: no patients; the folder holds another conversion; the test patients do not fit.
     """
     cohort = source.find(processes)
-    cases = _planned(cohort, ids, settings)
+    cases = _cases(cohort, ids, settings)
     print_cases(cases)
     if dry_run:
         print_dry_run(cases)
         outcomes = _failing(cases)
     else:
         outcomes = _convert_all(source, cases, DatasetWriter(folder), ids, settings.grid, processes, overwrite)
-        print_summary(outcomes)
-        print_recorded_overlaps(folder, [planned.case for planned in cases])
+        if outcomes:
+            print_summary(outcomes)
+        print_recorded_overlaps(folder, [case.name for case in cases])
     print_remarks(cohort)
     return not any_failed(outcomes) and cohort.is_readable
 
 
-def _planned(cohort: SourceCohort, ids: CaseIds, settings: ConversionSettings) -> list[PlannedCase]:
+def _cases(cohort: SourceCohort, ids: CaseIds, settings: ConversionSettings) -> list[SourceCase]:
     case_of = {
         patient.key: ids.id_of(patient.key, source=patient.folder, ct_series=patient.ct_series, frame=patient.frame)
         for patient in cohort.patients
     }
     ids.set_splits({case_of[key]: split for key, split in _given_splits(cohort, settings).items()})
     split_of = ids.splits(settings.test_fraction)
-    return [PlannedCase(case_of[p.key], split_of[case_of[p.key]], p) for p in cohort.patients]
+    return [SourceCase(case_of[p.key], split_of[case_of[p.key]], p) for p in cohort.patients]
 
 
 def _given_splits(cohort: SourceCohort, settings: ConversionSettings) -> dict[str, Split]:
@@ -96,14 +97,14 @@ def _given_splits(cohort: SourceCohort, settings: ConversionSettings) -> dict[st
     return {patient.key: "Ts" if patient.names & listed else "Tr" for patient in cohort.patients}
 
 
-def _failing(cases: Sequence[PlannedCase]) -> list[Outcome]:
+def _failing(cases: Sequence[SourceCase]) -> list[Outcome]:
     """Those of whom that is known before their files are read."""
-    return [Outcome(c.case, "failed", "; ".join(c.patient.problems)) for c in cases if c.patient.problems]
+    return [Outcome(c.name, "failed", "; ".join(c.patient.problems)) for c in cases if c.patient.problems]
 
 
 def _convert_all(
     source: Source,
-    cases: Sequence[PlannedCase],
+    cases: Sequence[SourceCase],
     writer: DatasetWriter,
     ids: CaseIds,
     grid: GridSettings,
@@ -115,33 +116,33 @@ def _convert_all(
         _check_splits(cases, writer)
     writer.begin(_recorded_settings(source, grid), overwrite=overwrite)
     ids.save()
-    good = [planned for planned in cases if not planned.patient.problems]
-    done = [p for p in good if writer.has(p.case, p.split, with_dose=p.patient.has_dose)]
+    good = [case for case in cases if not case.patient.problems]
+    done = [c for c in good if writer.has(c.name, c.split, with_dose=c.patient.has_dose)]
     ran = run_patients(
         partial(_convert_one, source=source, writer=writer, grid=grid),
-        [planned for planned in good if planned not in done],
+        [case for case in good if case not in done],
         processes=processes,
         description="Converting",
-        name_of=lambda planned: planned.case,
+        name_of=lambda case: case.name,
     )
     if any(writer.folder.glob("labelsT[rs]/[!.]*")):
         writer.finish(source.channels, source.name_map.labels, source.name_map.guidance)
-    there = [Outcome(planned.case, "there already") for planned in done]
+    there = [Outcome(case.name, "there already") for case in done]
     return sorted([*_failing(cases), *there, *ran], key=lambda outcome: outcome.case)
 
 
-def _convert_one(planned: PlannedCase, source: Source, writer: DatasetWriter, grid: GridSettings) -> tuple[str, ...]:
+def _convert_one(source_case: SourceCase, source: Source, writer: DatasetWriter, grid: GridSettings) -> tuple[str, ...]:
     """Nothing is written before all of the patient was read and checked; returns the record's notes."""
     try:
-        patient = source.read(planned.patient.files)
-        case, record = to_case(patient, planned.case, source.name_map, source.channels, grid)
+        patient = source.read(source_case.patient.files)
+        case, record = to_case(patient, source_case.name, source.name_map, source.channels, grid)
     except DoseloError as error:
         raise DoseloError(source.relative(error)) from None
     if source.draws_alignment:
         from .checkerboard import save_checkerboards
 
-        save_checkerboards(patient, planned.case, writer.folder)
-    write_case(writer, case, record, planned.split)
+        save_checkerboards(patient, case.name, writer.folder)
+    write_case(writer, case, record, source_case.split)
     return record.notes
 
 
@@ -156,13 +157,13 @@ def _recorded_settings(source: Source, grid: GridSettings) -> dict[str, Any]:
     }
 
 
-def _check_splits(cases: Sequence[PlannedCase], writer: DatasetWriter) -> None:
+def _check_splits(cases: Sequence[SourceCase], writer: DatasetWriter) -> None:
     """No case may be in both splits: an earlier run may have converted one for the other split."""
-    for planned in cases:
-        other: Split = "Tr" if planned.split == "Ts" else "Ts"
-        if writer.file("labels", planned.case, other).exists():
+    for case in cases:
+        other: Split = "Tr" if case.split == "Ts" else "Ts"
+        if writer.file("labels", case.name, other).exists():
             raise DoseloError(
-                f"{planned.case} was converted to labels{other} and now belongs to labels{planned.split}; pass "
+                f"{case.name} was converted to labels{other} and now belongs to labels{case.split}; pass "
                 "--overwrite to convert all again, or leave the split as it was"
             )
 

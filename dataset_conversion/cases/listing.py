@@ -19,29 +19,29 @@ SPLIT_NAMES: dict[Split, str] = {"Tr": "training", "Ts": "test"}
 
 
 @dataclass(frozen=True)
-class PlannedCase:
+class SourceCase:
     """A patient with the case id and the split that the key table gives."""
 
-    case: str
+    name: str
     split: Split
     patient: SourcePatient
 
 
-def print_cases(cases: Iterable[PlannedCase]) -> None:
+def print_cases(cases: Iterable[SourceCase]) -> None:
     """Each patient's files and choices, and why some would fail."""
     console = Console(soft_wrap=True)
-    for planned in cases:
-        patient = f", patient {planned.patient.shown_name}" if planned.patient.shown_name else ""
-        console.print(f"[bold]{planned.case}[/] ({SPLIT_NAMES[planned.split]}){escape(patient)}")
-        for line in planned.patient.lines:
+    for case in cases:
+        patient = f", patient {case.patient.shown_name}" if case.patient.shown_name else ""
+        console.print(f"[bold]{case.name}[/] ({SPLIT_NAMES[case.split]}){escape(patient)}")
+        for line in case.patient.lines:
             console.print(f"  {escape(line)}")
-        for problem in planned.patient.problems:
+        for problem in case.patient.problems:
             console.print(f"  [bold red]would fail:[/] {escape(problem)}")
 
 
-def print_dry_run(cases: Sequence[PlannedCase]) -> None:
+def print_dry_run(cases: Sequence[SourceCase]) -> None:
     """How it would go."""
-    failing = sum(bool(planned.patient.problems) for planned in cases)
+    failing = sum(bool(case.patient.problems) for case in cases)
     Console().print(f"{len(cases) - failing} would be converted, {failing} would fail; nothing was written")
 
 

@@ -14,7 +14,7 @@ import pytest
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.geometry import Grid
 from nnunet_doselo.dataset.images import read_array, write_array
-from nnunet_doselo.dataset_conversion.verify import Finding, verify
+from nnunet_doselo.dataset_conversion.verify import Finding, verify_dataset
 
 CASE = "Phantom_001"
 SAGITTAL = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -130,14 +130,14 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 def test_a_good_dataset_has_no_findings(good: Path) -> None:
-    assert verify(ExtendedDataset(good)) == []
+    assert verify_dataset(ExtendedDataset(good)) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_found_alone(folder: Path, fault: str) -> None:
     make, expected = FAULTS[fault]
     make(folder)
-    (finding,) = verify(ExtendedDataset(folder))
+    (finding,) = verify_dataset(ExtendedDataset(folder))
     assert re.match(expected, str(finding))
 
 
@@ -148,38 +148,38 @@ def test_each_fault_is_found_alone(folder: Path, fault: str) -> None:
 def test_values_that_are_not_finite_are_found(tmp_path: Path, kind: str, expected: str) -> None:
     """In NRRD: SimpleITK reads NaN and infinity from NIfTI files as 0, so that nnU-Net never sees them."""
     dataset = phantoms.write_extended_dataset(tmp_path, mr=True, ending=".nrrd")
-    assert verify(dataset) == []
+    assert verify_dataset(dataset) == []
     path = dataset.image_paths(CASE)[0] if kind == "imagesTr" else dataset.path("dose", CASE)
     array, grid = read_array(path)
     write_array(path, with_one(np.nan)(array), grid)
-    (finding,) = verify(dataset)
+    (finding,) = verify_dataset(dataset)
     assert str(finding) == f"{CASE}: {expected} that are not finite"
 
 
 def test_findings_of_another_process_are_the_same(folder: Path) -> None:
     FAULTS["cGy"][0](folder)
     dataset = ExtendedDataset(folder)
-    assert verify(dataset, processes=2) == verify(dataset)
+    assert verify_dataset(dataset, processes=2) == verify_dataset(dataset)
 
 
 def test_doses_and_the_test_split_may_be_left_out(folder: Path) -> None:
     for name in ("doseTr", "imagesTs", "labelsTs", "ctTs", "oarsTs", "doseTs"):
         shutil.rmtree(folder / name)
-    assert verify(ExtendedDataset(folder)) == []
+    assert verify_dataset(ExtendedDataset(folder)) == []
 
 
 def test_test_images_alone_are_enough_but_must_be_readable(folder: Path) -> None:
     for name in ("labelsTs", "ctTs", "oarsTs", "doseTs"):
         shutil.rmtree(folder / name)
-    assert verify(ExtendedDataset(folder)) == []
+    assert verify_dataset(ExtendedDataset(folder)) == []
     (folder / "imagesTs" / "Phantom_002_0000.nii.gz").write_bytes(b"")
-    (finding,) = verify(ExtendedDataset(folder))
+    (finding,) = verify_dataset(ExtendedDataset(folder))
     assert finding.where == "Phantom_002"
 
 
 def test_a_label_map_of_many_values_is_not_listed_in_full(folder: Path) -> None:
     shutil.copy(file(folder, "imagesTr"), file(folder, "labelsTr"))
-    findings = verify(ExtendedDataset(folder))
+    findings = verify_dataset(ExtendedDataset(folder))
     assert [f for f in findings if "labels holds values" in f.what]
     assert all(len(f.what) < 200 for f in findings)
 
@@ -188,6 +188,6 @@ def test_an_empty_dataset_is_no_dataset(folder: Path) -> None:
     for name in folder.glob("*T[rs]"):
         shutil.rmtree(name)
     edit_json(folder, numTraining=0)
-    assert verify(ExtendedDataset(folder)) == [
+    assert verify_dataset(ExtendedDataset(folder)) == [
         Finding("dataset.json", "numTraining must be the number of training cases, says 0, found 0")
     ]

@@ -118,7 +118,7 @@ def test_many_files_are_read_in_order_by_several_processes(source: Path, monkeyp
     from nnunet_doselo.dataset_conversion.dicom_rt.files import headers
 
     alone = scan(source)
-    monkeypatch.setattr(headers, "CHUNK", 1)
+    monkeypatch.setattr(headers, "FILES_A_CHUNK", 1)
     assert scan(source, processes=1) == alone
 
 
