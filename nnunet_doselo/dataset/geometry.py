@@ -18,6 +18,8 @@ MM3_PER_CC = 1000
 AIR_HU = -1024
 TISSUE_HU = -400
 GRID_TOLERANCE = 1e-3
+SAME_SPACING = 0.01
+"""Voxels whose spacings differ by no more, as a fraction, are not resampled for a dose predictor."""
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 """Direction of a grid along the patient's axes."""
 
@@ -224,7 +226,7 @@ def body_mask(ct_hu: np.ndarray, tissue_hu: float = TISSUE_HU) -> np.ndarray:
     """Voxels that lie between tissue on both sides, along x and along y of their own slice.
 
     This closes lungs, airways and sinuses without a search for connected components, so that the same
-    definition can run inside a network (`predictor.inputs.body_mask`). A couch counts as tissue.
+    definition can run inside a network (`predictor.inputs.tensor_body_mask`). A couch counts as tissue.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ unpickles, but a TorchScript file is a program: `FrozenPredictor.sha256` says wh
 
 import dataclasses
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,7 @@ def save_predictor(network: DosePredictor, card: PredictorCard, path: Path) -> P
         with all_or_nothing(path) as script, all_or_nothing(path.with_suffix(".safetensors")) as weights:
             torch.jit.save(frozen, str(script), _extra_files={_CARD: card.to_json()})
             save_file(state, weights, metadata={_CARD: card.to_json()})
+            shutil.copymode(script, weights)  # safetensors lets the owner alone read what it writes
     return path
 
 

@@ -51,6 +51,6 @@ def near_body(ct: Tensor, margin: int) -> Tensor:
 
 
 def _between(tissue: Tensor, dim: int) -> Tensor:
-    before = tissue.cumsum(dim) > 0
-    after = tissue.flip([dim]).cumsum(dim).flip([dim]) > 0
-    return before & after
+    since_first = tissue.cumsum(dim) > 0
+    until_last = tissue.flip([dim]).cumsum(dim).flip([dim]) > 0
+    return since_first & until_last

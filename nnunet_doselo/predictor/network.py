@@ -70,7 +70,7 @@ class UNet(nn.Module):
         super().__init__()
         self.pool = POOLING[dim](2)
         self.encoder = nn.ModuleList(
-            ConvBlock(before, width, dim) for before, width in zip((channels_in, *widths[:-1]), widths, strict=True)
+            ConvBlock(above, width, dim) for above, width in zip((channels_in, *widths[:-1]), widths, strict=True)
         )
         self.decoder = nn.ModuleList(
             ConvBlock(below + width, width, dim) for below, width in zip(widths[:0:-1], widths[-2::-1], strict=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SAME_SPACING = 0.01
+from nnunet_doselo.dataset.geometry import SAME_SPACING
 
 
 def size_on(spacing_to: Sequence[float], size: Sequence[int], spacing_from: Sequence[float]) -> tuple[int, ...]:

@@ -9,16 +9,16 @@ from math import ceil, prod
 import torch
 from torch import Tensor
 
-VOXELS_AT_ONCE = 128 * 160 * 160
+SLAB_VOXELS = 128 * 160 * 160
 """About 5 GB of features in 32 bit for the network's default widths."""
 FEWEST_SLICES = 32
-"""A slab that is thinner sees too little of the dose above and below, whatever the memory."""
+"""A slab or a training patch that is thinner sees too little of the dose above and below, whatever the memory."""
 
 Predictor = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(target, organs, CT) to dose in Gy, all (B, 1, *S)."""
 
 
-def slab_depth(shape: tuple[int, ...], voxels: int = VOXELS_AT_ONCE) -> int:
+def slab_depth(shape: tuple[int, ...], voxels: int = SLAB_VOXELS) -> int:
     """Slices (of a volume (Z, Y, X)) in one pass: all, or as many as the voxels allow but at least 32."""
     return min(shape[0], max(FEWEST_SLICES, voxels // prod(shape[1:])))
 
@@ -38,7 +38,7 @@ def slab_weights(depth: int) -> Tensor:
 
 
 def predict_in_slabs(
-    predictor: Predictor, target: Tensor, oars: Tensor, ct: Tensor, voxels: int = VOXELS_AT_ONCE
+    predictor: Predictor, target: Tensor, oars: Tensor, ct: Tensor, voxels: int = SLAB_VOXELS
 ) -> Tensor:
     """The predictor's dose of whole volumes, (B, 1, Z, Y, X) like its inputs; one pass if `voxels` suffice for one.
 

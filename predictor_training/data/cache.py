@@ -21,11 +21,10 @@ from nnunet_doselo.common.files import all_or_nothing
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.common.parallel import map_cases
 from nnunet_doselo.dataset.folder import ExtendedDataset
-from nnunet_doselo.dataset.geometry import AIR_HU
+from nnunet_doselo.dataset.geometry import AIR_HU, SAME_SPACING
 from nnunet_doselo.dataset.images import array_of, grid_of, onto_grid, read_grid, read_image
 
 KINDS = ("ct", "labels", "oars", "dose")
-SAME_SPACING = 0.01
 
 
 @dataclass(frozen=True)

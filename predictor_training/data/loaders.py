@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from nnunet_doselo.predictor.slabs import FEWEST_SLICES
+
 from ..training.plan import TrainingPlan
 from ..training.processes import Rank
 from .cache import CachedCase
@@ -19,8 +21,6 @@ VALIDATION_EVERY = 4
 """During training every n-th slice is validated, or whole volumes; the exported predictor is validated on all."""
 MULTIPLE = 16
 """Patches are multiples of the network's stride, so that nothing is padded on the way down."""
-FEWEST_SLICES = 32
-"""A 3D patch keeps as many slices before it is made narrower."""
 NOTHING: list[Sample] = [{}]
 
 

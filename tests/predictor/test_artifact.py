@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import stat
 import warnings
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,19 @@ def test_loading_never_unpickles(tmp_path: Path, zipped: bool) -> None:
     assert not bomb.folder.exists()
     pickle.loads(pickle.dumps(bomb))
     assert bomb.folder.exists()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_whoever_may_read_the_script_may_read_the_weights(tmp_path: Path, umask: int, mode: int) -> None:
+    network, present = random_network(), os.umask(umask)
+    try:
+        save_predictor(network, card_of(network), tmp_path / "p.ts")
+    finally:
+        os.umask(present)
+    assert {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {
+        "p.ts": mode,
+        "p.safetensors": mode,
+    }
 
 
 @pytest.mark.parametrize("failing", ["torch.jit.save", "nnunet_doselo.predictor.artifact.save_file"])
