@@ -24,7 +24,7 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.geometry import AIR_HU, SAME_SPACING
 from nnunet_doselo.dataset.images import array_of, grid_of, onto_grid, read_grid, read_image
 
-KINDS = ("ct", "labels", "oars", "dose")
+TRAINING_KINDS = ("ct", "labels", "oars", "dose")
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ def training_cases(dataset: ExtendedDataset) -> list[str]:
     ------
     DoseloError: there are fewer than two.
     """
-    complete = sorted(set.intersection(*(set(dataset.cases(kind)) for kind in KINDS)))
+    complete = sorted(set.intersection(*(set(dataset.cases(kind)) for kind in TRAINING_KINDS)))
     if len(complete) < 2:
         raise DoseloError(
             f"{dataset.folder}: a dose predictor needs at least two training cases with "
-            f"{', '.join(f'{k}Tr' for k in KINDS)}, found {len(complete)}"
+            f"{', '.join(f'{k}Tr' for k in TRAINING_KINDS)}, found {len(complete)}"
         )
     return complete
 
@@ -79,7 +79,7 @@ def data_hash(dataset: ExtendedDataset, cases: list[str]) -> str:
     """SHA-256 over the content of every file that trains the predictor, in a fixed order."""
     digest = hashlib.sha256()
     for case in cases:
-        for kind in KINDS:
+        for kind in TRAINING_KINDS:
             digest.update(f"{case}/{kind}:{sha256_of(dataset.path(kind, case))}\n".encode())
     return digest.hexdigest()
 
@@ -109,7 +109,7 @@ def build_cache(
 
 def _source(dataset: ExtendedDataset, case: str, spacing_mm: tuple[float, ...]) -> str:
     """What a cached case was made from."""
-    stats = {kind: [(s := dataset.path(kind, case).stat()).st_size, s.st_mtime_ns] for kind in KINDS}
+    stats = {kind: [(s := dataset.path(kind, case).stat()).st_size, s.st_mtime_ns] for kind in TRAINING_KINDS}
     return json.dumps({"spacing_mm": spacing_mm, "files": stats})
 
 
@@ -123,7 +123,7 @@ def _is_current(dataset: ExtendedDataset, case: str, spacing_mm: tuple[float, ..
 
 
 def _cache_case(case: str, dataset: ExtendedDataset, spacing_mm: tuple[float, ...], folder: Path) -> None:
-    images = {kind: read_image(dataset.path(kind, case)) for kind in KINDS}
+    images = {kind: read_image(dataset.path(kind, case)) for kind in TRAINING_KINDS}
     arrays = {kind: _resampled(image, spacing_mm, _interpolation(kind), kind) for kind, image in images.items()}
     ct = np.clip(np.rint(arrays["ct"]) - AIR_HU, 0, np.iinfo(np.int16).max)
     context = np.stack([ct, arrays["labels"], arrays["oars"]]).astype(np.int16)

@@ -47,7 +47,7 @@ class EpochNumbers(Sampler[int]):
 @contextmanager
 def random_state(seed: int, number: int) -> Iterator[None]:
     """Seed Python's, NumPy's and torch's global generators for one sample; afterwards they go on where they were."""
-    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         seeds = np.random.SeedSequence([seed, number]).generate_state(3)
         random.seed(int(seeds[0]))
@@ -56,5 +56,5 @@ def random_state(seed: int, number: int) -> Iterator[None]:
         try:
             yield
         finally:
-            random.setstate(before[0])
-            np.random.set_state(before[1])  # noqa: NPY002
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nnunet_doselo.dataset.geometry import AIR_HU
+from nnunet_doselo.dataset.patient import prescription_map
 from nnunet_doselo.predictor.inputs import tensor_body_mask
 
 from .augmentation import BLUR_VOXELS, softened, spatial_transforms, with_border
@@ -24,7 +25,7 @@ Sample = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class TargetCodes:
-    """Prescribed dose / Rx for each label value; index 0 is background, regions give the highest."""
+    """Prescribed dose / Rx of each label value, looked up: `prescription_map` for every patch, worked out once."""
 
     fraction_of_label: tuple[float, ...]
 
@@ -32,11 +33,9 @@ class TargetCodes:
     def from_labels(
         cls, label_values: Mapping[str, Sequence[int]], target_fraction: Mapping[str, float]
     ) -> "TargetCodes":
-        fractions = [0.0] * (max(value for values in label_values.values() for value in values) + 1)
-        for name, fraction in target_fraction.items():
-            for value in label_values[name]:
-                fractions[value] = max(fractions[value], fraction)
-        return cls(tuple(fractions))
+        """Of label values 0 to the highest declared; arguments as of `prescription_map`."""
+        labels = np.arange(max(value for values in label_values.values() for value in values) + 1)
+        return cls(tuple(prescription_map(labels, label_values, target_fraction).tolist()))
 
     def encode(self, labels: Tensor) -> Tensor:
         """Integer label map to prescribed dose / Rx, float32, same shape."""

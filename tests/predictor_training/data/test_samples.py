@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nnunet_doselo.dataset.images import write_array
+from nnunet_doselo.dataset.patient import prescription_map
 from nnunet_doselo.predictor_training.data.augmentation import spatial_transforms
 from nnunet_doselo.predictor_training.data.cache import CachedCase, build_cache
 from nnunet_doselo.predictor_training.data.samples import RandomPatches, Sample, TargetCodes, as_sample, whole_slices
@@ -151,7 +152,11 @@ def test_codes_give_each_label_its_share_of_rx_and_0_to_what_is_no_target() -> N
 
 
 @pytest.mark.parametrize("names", [("PTV56", "PTV70"), ("PTV70", "PTV56")])
-def test_where_regions_overlap_the_highest_prescription_counts(names: tuple[str, str]) -> None:
+def test_where_regions_overlap_codes_and_the_map_of_prescriptions_agree(names: tuple[str, str]) -> None:
+    """The highest prescription counts, whichever target is declared first."""
     values, shares = {"background": [0], "PTV56": [1, 2], "PTV70": [2]}, {"PTV56": 0.8, "PTV70": 1.0}
-    codes = TargetCodes.from_labels(values, {name: shares[name] for name in names})
-    assert codes.fraction_of_label == (0.0, 0.8, 1.0)
+    target_fraction = {name: shares[name] for name in names}
+    labels = np.array([[0, 1, 2], [2, 1, 0]])
+    encoded = TargetCodes.from_labels(values, target_fraction).encode(torch.from_numpy(labels)).numpy()
+    assert np.array_equal(encoded, np.array([[0, 0.8, 1], [1, 0.8, 0]], np.float32))
+    assert np.array_equal(encoded, prescription_map(labels, values, target_fraction))
