@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from nnunet_doselo.predictor.inputs import at_least_single
 
 Logits = Float[Tensor, "batch heads *space"]
-# an integer label map (one channel), or one boolean channel a region (and a last one for ignore)
-Truth = Tensor
+Truth = Shaped[Tensor, "batch truths *space"]
+"""One channel, a label map of whole numbers; or a channel of 0 and 1 for each region, and a last one for ignore."""
 Foreground = Float[Tensor, "batch foreground *space"]
 Valid = Bool[Tensor, "batch 1 *space"]
 

@@ -29,6 +29,7 @@ class BinaryCrossEntropy(nn.Module):
         self.heads = heads
 
     def forward(self, output: Logits, truth: Truth) -> Float[Tensor, ""]:
+        """Of logits (B, C, *S) against the truth (B, 1 or more, *S); 0 where every voxel is ignored."""
         return binary_cross_entropy(self.heads.logits(output), self.heads.truth(truth), self.heads.valid(truth))
 
 
@@ -45,6 +46,7 @@ class BinaryCrossEntropyAndDice(nn.Module):
         self.dice.weight_ce = 0  # type: ignore[assignment]
 
     def forward(self, output: Logits, truth: Truth) -> Float[Tensor, ""]:
+        """The sum of both for logits (B, C, *S) against the truth (B, 1 or more, *S)."""
         return self.cross_entropy(output, truth) + self.dice(output, truth)
 
 

@@ -123,7 +123,14 @@ def predict_dose(
 def structures_of(
     predictor: FrozenPredictor, anatomy: Anatomy, labels: np.ndarray, label_values: LabelValues | None = None
 ) -> Iterator[Structure]:
-    """Targets of a contour (Z, Y, X) and organs as masks, one at a time, for the DVHs of a dose; see `predict_dose`."""
+    """Masks (Z, Y, X) of a contour's targets and of organs, one at a time, for the DVHs of a dose.
+
+    labels, label_values: as for `predict_dose`.
+
+    Raises
+    ------
+    DoseloError: see `check_label_values`.
+    """
     guidance = predictor.card.guidance
     return structure_masks(labels, anatomy.oars, check_label_values(guidance, label_values), guidance)
 
