@@ -19,80 +19,91 @@ from .shared import (
     plain,
 )
 
+Preset = Annotated[
+    str, typer.Option(help="small, default or large: epochs, batch, width and patch; options given win.")
+]
+Dim = Annotated[int, typer.Option(help="2: of axial slices, for every trainer. 3: of volumes, for 3d.")]
+Epochs = Annotated[
+    int | None, typer.Option(help="Epochs at most, 200 by default; stops early when validation stands still.")
+]
+Iterations = Annotated[int, typer.Option(help="Batches an epoch.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(help="Slices a batch, 16 by default; volumes, 2 by default. Devices and nodes share it."),
+]
+LearningRate = Annotated[float, typer.Option(help="Highest learning rate of the one-cycle schedule.")]
+Width = Annotated[float | None, typer.Option(help="Factor on all channel numbers (16..256 and 32..512), 1 by default.")]
+PatchVoxels = Annotated[
+    int | None, typer.Option(help="Voxels of a 3D patch at most, 96 x 96 x 96 by default; no matter for slices.")
+]
+Spacing = Annotated[
+    float,
+    typer.Option(
+        help="Spacing in mm the predictor works at, in-plane or of all axes (0: the dataset's median, at least 2)."
+    ),
+]
+ValidationFraction = Annotated[float, typer.Option(help="Share of cases kept for validation.")]
+Patience = Annotated[int, typer.Option(help="Epochs without progress before stopping.")]
+Precision = Annotated[str, typer.Option(help="auto, 32-true, 16-mixed or bf16-mixed.")]
+LossError = Annotated[str, typer.Option(help="What is minimised: l1 or l2.")]
+DvhWeight = Annotated[float, typer.Option(help="Weight of the area between dose-volume histograms.")]
+SoftMasks = Annotated[float, typer.Option(help="Share of training targets that are blurred.")]
+Beams = Annotated[bool, typer.Option(help="Show the network the beams' paths, if dataset.json says their gantry_deg.")]
+RunName = Annotated[str, typer.Option(help="Name of the run below nnUNet_results.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
+TrainingDryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")]
+Devices = Annotated[int, typer.Option(min=1, help="GPUs of each node; without one, processes on its CPU.")]
+NumNodes = Annotated[int, typer.Option(min=1, help="Nodes; torchrun or srun starts the command on each.")]
+
 
 @clear_errors
 def train_predictor(
     dataset: Dataset,
-    preset: Annotated[
-        str, typer.Option(help="small, default or large: epochs, batch, width and patch; options given win.")
-    ] = "default",
-    dim: Annotated[int, typer.Option(help="2: of axial slices, for every trainer. 3: of volumes, for 3d.")] = 2,
-    epochs: Annotated[
-        int | None, typer.Option(help="Epochs at most, 200 by default; stops early when validation stands still.")
-    ] = None,
-    iterations: Annotated[int, typer.Option(help="Batches an epoch.")] = 250,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Slices a batch, 16 by default; volumes, 2 by default. Devices and nodes share it."),
-    ] = None,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate of the one-cycle schedule.")] = 1e-3,
-    width: Annotated[
-        float | None, typer.Option(help="Factor on all channel numbers (16..256 and 32..512), 1 by default.")
-    ] = None,
-    patch_voxels: Annotated[
-        int | None, typer.Option(help="Voxels of a 3D patch at most, 96 x 96 x 96 by default; no matter for slices.")
-    ] = None,
-    spacing: Annotated[
-        float,
-        typer.Option(
-            help="Spacing in mm the predictor works at, in-plane or of all axes (0: the dataset's median, at least 2)."
-        ),
-    ] = 0.0,
-    validation_fraction: Annotated[float, typer.Option(help="Share of cases kept for validation.")] = 0.1,
-    patience: Annotated[int, typer.Option(help="Epochs without progress before stopping.")] = 50,
-    precision: Annotated[str, typer.Option(help="auto, 32-true, 16-mixed or bf16-mixed.")] = "auto",
-    error: Annotated[str, typer.Option(help="What is minimised: l1 or l2.")] = "l1",
-    dvh_weight: Annotated[float, typer.Option(help="Weight of the area between dose-volume histograms.")] = 0.5,
-    soft_masks: Annotated[float, typer.Option(help="Share of training targets that are blurred.")] = 0.2,
-    beams: Annotated[
-        bool, typer.Option(help="Show the network the beams' paths, if dataset.json says their gantry_deg.")
-    ] = True,
+    preset: Preset = "default",
+    dim: Dim = 2,
+    epochs: Epochs = None,
+    iterations: Iterations = 250,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = 1e-3,
+    width: Width = None,
+    patch_voxels: PatchVoxels = None,
+    spacing: Spacing = 0.0,
+    validation_fraction: ValidationFraction = 0.1,
+    patience: Patience = 50,
+    precision: Precision = "auto",
+    error: LossError = "l1",
+    dvh_weight: DvhWeight = 0.5,
+    soft_masks: SoftMasks = 0.2,
+    beams: Beams = True,
     seed: int = 0,
-    name: Annotated[str, typer.Option(help="Name of the run below nnUNet_results.")] = "default",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")] = False,
-    devices: Annotated[int, typer.Option(min=1, help="GPUs of each node; without one, processes on its CPU.")] = 1,
-    num_nodes: Annotated[int, typer.Option(min=1, help="Nodes; torchrun or srun starts the command on each.")] = 1,
+    name: RunName = "default",
+    resume: Resume = False,
+    dry_run: TrainingDryRun = False,
+    devices: Devices = 1,
+    num_nodes: NumNodes = 1,
     processes: Processes = 0,
 ) -> None:
     """Train the dose predictor (CT + organs + target -> dose) and freeze it where the trainer finds it."""
+    from nnunet_doselo.predictor_training.training.settings import TrainingSettings
+
+    length = {"epochs": epochs, "iterations_per_epoch": iterations, "batch_size": batch_size, "patience": patience}
+    network = {"width": width, "patch_voxels": patch_voxels, "beams": beams, "precision": precision}
+    loss = {"error": error, "dvh_weight": dvh_weight, "soft_masks": soft_masks, "learning_rate": learning_rate}
+    cases = {"spacing_mm": (spacing,) * dim if spacing else None, "validation_fraction": validation_fraction}
+    settings = TrainingSettings.from_preset(preset, dim, seed=seed, **length, **network, **loss, **cases)
+    run = {"resume": resume, "devices": devices, "num_nodes": num_nodes, "processes": processes or default_processes()}
+    _train_and_tell(dataset, settings, name, run, dry_run=dry_run)
+
+
+def _train_and_tell(dataset: str, settings: Any, name: str, run: dict[str, Any], *, dry_run: bool) -> None:
+    """Say what is planned, train, and say what comes next; settings: `TrainingSettings`, run: options of `train`."""
     from nnunet_doselo.dataset.folder import environment_folder, raw_dataset
     from nnunet_doselo.predictor_training.training.plan import make_plan
     from nnunet_doselo.predictor_training.training.processes import is_first_process
-    from nnunet_doselo.predictor_training.training.settings import TrainingSettings
     from nnunet_doselo.predictor_training.training.train import train
 
     console.quiet = not is_first_process()
     extended = raw_dataset(dataset)
-    settings = TrainingSettings.from_preset(
-        preset,
-        dim,
-        epochs=epochs,
-        iterations_per_epoch=iterations,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        width=width,
-        validation_fraction=validation_fraction,
-        patience=patience,
-        seed=seed,
-        precision=precision,
-        spacing_mm=(spacing,) * dim if spacing else None,
-        patch_voxels=patch_voxels,
-        error=error,
-        dvh_weight=dvh_weight,
-        soft_masks=soft_masks,
-        beams=beams,
-    )
     plan = make_plan(extended, settings)
     output = environment_folder(RESULTS) / extended.folder.name / f"DosePredictor__{name}"
     preprocessed = environment_folder(PREPROCESSED) / extended.folder.name
@@ -100,10 +111,9 @@ def train_predictor(
         console.print(f"[bold]{key}[/]: {plain(str(value))}")
     if dry_run:
         return
-    workers = processes or default_processes()
-    artifact = train(plan, output, preprocessed, processes=workers, resume=resume, devices=devices, num_nodes=num_nodes)
+    artifact = train(plan, output, preprocessed, **run)
     console.print(f"{artifact}\nvalidation: {output / 'validation.csv'}, pictures beside it")
-    configuration = "2d" if dim == 2 else "3d_fullres"
+    configuration = "2d" if settings.dim == 2 else "3d_fullres"
     console.print(f"next: nnUNetv2_train {dataset} {configuration} 0 -tr nnUNetTrainerDOSELO")
 
 
