@@ -15,7 +15,7 @@ from .cases.record import LostCc, lost_cc, print_lost
 from .cases.writer import DatasetWriter, as_hu, link_or_copy
 
 # the rest of dataset.json is written anew; without regions_class_order nnU-Net cannot train on regions
-KEPT_OF_SOURCE = ("regions_class_order", "name", "description", "reference", "licence", "release")
+KEPT_OF_SOURCE = ("regions_class_order", "name", "description", "reference", "licence", "release", "synthetic")
 
 
 @dataclass(frozen=True)

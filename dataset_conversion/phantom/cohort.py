@@ -102,6 +102,7 @@ def make_cohort(folder: Path, settings: CohortSettings, *, processes: int = 1, o
         list(SEQUENCES),
         PHANTOM_LABELS,
         DoseGuidance(PHANTOM_TARGET_GY, PHANTOM_OARS),
+        synthetic=True,
         description="Synthetic post-operative glioblastoma; dose by fluence optimisation, no deliverable plan",
         reference="brain: ICBM 2009a nonlinear symmetric (Fonov et al., NeuroImage 54:313, 2011)",
     )

@@ -140,7 +140,7 @@ def _finish(source: ExtendedDataset, writer: DatasetWriter) -> None:
         replace(source.guidance, gantry_deg=()),  # the doses are the open planner's now
         description=f"{source.folder.name} and edited contours of it, for the dose predictor; dose by fluence "
         "optimisation, no deliverable plan",
-        **{key: content[key] for key in ("regions_class_order", "licence", "reference") if key in content},
+        **{key: content[key] for key in ("regions_class_order", "licence", "reference", "synthetic") if key in content},
     )
 
 

@@ -13,6 +13,7 @@ from nnunet_doselo.evaluation.result_files import COMPARED_BY, MANIFEST_FILE, MA
 
 from .graph import CHECK, EVALUATION, PLAN, PREDICTION
 from .jobs import DONE, WAITING, Job, JobRecord
+from .names import NNUNETS_EPOCHS, NNUNETS_ITERATIONS
 from .same import remarks_on_trainings, same_in_words
 from .setting import Benchmark
 from .training_facts import TrainingFacts, facts_from
@@ -67,6 +68,7 @@ class Manifest:
             "trainers": list(asked.trainers),
             "baseline": asked.baseline,
             "split": benchmark.split,
+            "synthetic": benchmark.dataset.is_synthetic,
             "engine": asked.engine,
             "seed": asked.seed,
             "versions": self.versions,
@@ -75,6 +77,7 @@ class Manifest:
             "hours": hours(self.records, facts),
             "same": _same(benchmark, facts),
             "remarks": self.remarks(),
+            "nnunets_length": {"epochs": NNUNETS_EPOCHS, "iterations": NNUNETS_ITERATIONS},
             "trainings": [_training(training) for training in facts],
             "jobs": [self._job(job) for job in self.jobs.values()],
         }

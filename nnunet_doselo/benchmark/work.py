@@ -12,6 +12,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import all_or_nothing, write_json
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.common.nnunet_environment import BEST_CHECKPOINT, FINAL_CHECKPOINT, LATEST_CHECKPOINT
+from nnunet_doselo.common.process import installed
 from nnunet_doselo.evaluation.result_files import COMPARISON_FILE, CURVES_FILE, EVALUATION_FILE, PLANS, PREDICTIONS
 from nnunet_doselo.planning.cohort_plans import PlanTask, plan_case
 from nnunet_doselo.planning.plan_record import read_record, record_path
@@ -91,7 +92,7 @@ def predict_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Mad
         command = ["nnUNetv2_predict", "-i", images, "-o", str(output), "-d", benchmark.dataset.folder.name]
         which = ["-c", asked.configuration, "-f", str(fold), "-tr", trainer, "-p", asked.plans, "-device", asked.device]
         processes = ["-npp", _few(run), "-nps", _few(run)]
-        run.command(name, _installed([*command, *which, *processes]))
+        run.command(name, installed([*command, *which, *processes]))
     files = [output / f"{case}{benchmark.dataset.ending}" for case in benchmark.cases[fold]]
     return Made({file.name: sha256_of(file) for file in files}, tuple(files))
 
@@ -108,17 +109,12 @@ def _validate(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None:
         return
     command = ["nnUNetv2_train", benchmark.dataset.folder.name, asked.configuration, str(fold), "--val"]
     which = ["-tr", trainer, "-p", asked.plans, "-device", asked.device]
-    run.command(job_name("prediction", trainer, fold), _installed([*command, *which]))
+    run.command(job_name("prediction", trainer, fold), installed([*command, *which]))
 
 
 def _copy(file: Path, folder: Path) -> None:
     with all_or_nothing(folder / file.name) as partial:
         shutil.copyfile(file, partial)
-
-
-def _installed(command: list[str]) -> list[str]:
-    """The program beside this interpreter, whether or not its environment is activated."""
-    return [str(Path(sys.executable).parent / command[0]), *command[1:]]
 
 
 def plan_labels(run: Run, benchmark: Benchmark, case: str, labels: Path, output: Path, like: Path | None) -> Made:

@@ -42,11 +42,10 @@ def demo(
     ] = False,
     folder: Annotated[Path, typer.Option(help="Where everything goes; remove it afterwards.")] = Path("doselo_demo"),
 ) -> None:
-    """The whole path on synthetic patients, without GPU: data, dose predictor, two trainers, doses, report."""
+    """The whole path on synthetic patients, without GPU: cohorts, dose predictor, benchmark of two trainers, report."""
     from nnunet_doselo.demo.main import run_demo
 
-    report = run_demo(folder, quick=quick, console=console)
-    console.print(f"\nreport: {report}")
+    print(run_demo(folder, quick=quick, console=console))
 
 
 @clear_errors

@@ -16,6 +16,7 @@ from typing import IO, BinaryIO
 
 OUTPUT_BYTES = 1 << 16
 STOP_S = 10.0
+Command = tuple[str, ...]
 TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -55,6 +56,16 @@ def run_process(command: Sequence[str], environment: Mapping[str, str], folder: 
             stop_group(process)
             raise
     return Finished(process.returncode, time.monotonic() - start, usage.ru_maxrss / _RSS_UNITS_PER_MB)
+
+
+def installed(command: Sequence[str]) -> list[str]:
+    """The program beside this interpreter, whether or not its environment is activated; `python` is the interpreter.
+
+    >>> installed(["python", "-V"]) == [sys.executable, "-V"]
+    True
+    """
+    program, *arguments = command
+    return [sys.executable if program == "python" else str(Path(sys.executable).parent / program), *arguments]
 
 
 def last_lines(log: Path, number: int = 15) -> list[str]:

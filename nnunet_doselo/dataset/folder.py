@@ -39,6 +39,11 @@ class ExtendedDataset:
         return DoseGuidance.from_dataset_json(self.dataset_json, where=str(self.folder / "dataset.json"))
 
     @property
+    def is_synthetic(self) -> bool:
+        """True if dataset.json says that its patients are none ("synthetic": true, which nnU-Net ignores)."""
+        return self.dataset_json.get("synthetic") is True
+
+    @property
     def ending(self) -> str:
         return self.dataset_json["file_ending"]
 

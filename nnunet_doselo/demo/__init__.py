@@ -1,1 +1,1 @@
-"""`doselo demo`: the whole path on synthetic patients, with the commands that a user types. It runs commands alone."""
+"""`doselo demo`: the whole path on synthetic patients, as commands that a user can type. It runs commands alone."""

@@ -3,7 +3,7 @@
     python -m nnunet_doselo.demo.small_fingerprint 902 -np 2
 
 nnU-Net draws 10^8 intensities a channel however small the dataset, which takes 5.5 GB for four MR sequences. A million
-say the same. `nnUNetv2_plan_and_preprocess` uses a fingerprint that is there already.
+say the same. `nnUNetv2_plan_and_preprocess` uses a fingerprint that is there already; this one replaces it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     extractor = DatasetFingerprintExtractor(given.dataset, given.processes)
     extractor.num_foreground_voxels_for_intensitystats = INTENSITIES
-    extractor.run()
+    extractor.run(overwrite_existing=True)
 
 
 if __name__ == "__main__":

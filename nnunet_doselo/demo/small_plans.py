@@ -6,18 +6,17 @@ adds `2d_small`, which inherits from `2d`, to nnUNetPlans.json, and writes split
 """
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nnunet_doselo.common.files import all_or_nothing
+from nnunet_doselo.common.files import read_json, write_json
 
 CONFIGURATION = "2d_small"
 
 
 def add_small_configuration(plans_file: Path, features: Sequence[int], batch_size: int) -> None:
     """Fewer features and a smaller batch; everything else is as planned for 2d. `features` is cut to its stages."""
-    plans = json.loads(plans_file.read_text())
+    plans = read_json(plans_file, "nnUNetv2_plan_and_preprocess")
     architecture = plans["configurations"]["2d"]["architecture"]
     arguments = architecture["arch_kwargs"]
     narrow = {**arguments, "features_per_stage": list(features[: arguments["n_stages"]])}
@@ -26,7 +25,7 @@ def add_small_configuration(plans_file: Path, features: Sequence[int], batch_siz
         "batch_size": batch_size,
         "architecture": {**architecture, "arch_kwargs": narrow},
     }
-    _write(plans_file, plans)
+    write_json(plans_file, plans, indent=4)
 
 
 def ground_truth_cases(preprocessed: Path) -> list[str]:
@@ -42,12 +41,7 @@ def write_one_fold(preprocessed: Path, validation_cases: int) -> None:
 
 def write_folds(preprocessed: Path, folds: Sequence[Mapping[str, Sequence[str]]]) -> None:
     """nnU-Net's splits_final.json: cases by "train" and "val", fold by fold."""
-    _write(preprocessed / "splits_final.json", folds)
-
-
-def _write(file: Path, content: object) -> None:
-    with all_or_nothing(file) as partial:
-        partial.write_text(json.dumps(content, indent=4))
+    write_json(preprocessed / "splits_final.json", folds, indent=4)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,6 +14,7 @@ from .case_images import CaseDvh
 from .charts import BarChart, BarSeries, LinePanel, curve_panels
 from .chosen_cases import ChosenCase, chosen_of
 from .headline import PRIMARY, MetricRows, in_words, metric_rows
+from .notices import notices_of
 from .provenance import JobLine, PredictorFigures, jobs_of, predictor_figures, provenance_rows
 from .results_folder import Results
 from .styles import StructureStyle, TrainerStyle, structure_styles, trainer_style
@@ -57,6 +58,7 @@ class Report:
     structure_styles: Sequence[StructureStyle]
     folds: Mapping[str, Sequence[str]]
     cases: Sequence[str]
+    notices: Sequence[str]
     words: Sequence[str]
     metrics: Sequence[MetricRows]
     impact: BarChart | None
@@ -95,6 +97,7 @@ def report_of(results: Results, shown: Sequence[ShownCase], remarks: Sequence[st
         structure_styles=structure_styles(comparison.dataset.target_gy, comparison.dataset.oars),
         folds={contours.name: list(contours.evaluations) for contours in comparison.contours},
         cases=comparison.order,
+        notices=notices_of(results.manifest),
         words=in_words(primary, trainers, comparison.baseline) if primary else [],
         metrics=metrics,
         impact=_impact(results, styles) if primary else None,

@@ -84,6 +84,9 @@ def test_the_manifest_says_what_was_done_and_what_was_the_same(root: Path) -> No
     assert manifest["hours"]["training"] == {DEFAULT: 4.0, BCE: 4.0}, "two folds of two hours"
     assert manifest["hours"]["all"] == pytest.approx(8, abs=0.1)
     assert "a GPU" in manifest["hardware"]
+    assert manifest["synthetic"] is False, "dataset.json does not say so"
+    assert {(training["epochs"], training["iterations"]) for training in manifest["trainings"]} == {(2, 3)}
+    assert manifest["nnunets_length"] == {"epochs": 1000, "iterations": 250}
     assert {job["status"] for job in manifest["jobs"]} == {"done"}
     # 3 true contours planned twice and evaluated; 2 trainers x (2 folds x 4 jobs + 3 plans); the comparison
     assert len(manifest["jobs"]) == 3 * 2 + 1 + 2 * (2 * 4 + 3) + 1

@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "scoring": {"common", "dataset", "planning", "predictor", "evaluation"},
     "report": {"common", "dataset", "evaluation"},
     "benchmark": {"common", "dataset", "planning", "predictor", "evaluation", "scoring", "trainer"},
-    "demo": {"common", "dataset", "evaluation"},
+    "demo": {"common"},
 }
 CONVERSION_ROOMS: dict[str, set[str]] = {
     "names": set(),

@@ -258,6 +258,9 @@ MANIFEST = {
     "hours": {"training": {BASELINE: 1.25}, "all": 2.5},
     "hashes": {"plans": "abc123"},
     "same": ["folds", "seeds"],
+    "synthetic": True,
+    "nnunets_length": {"epochs": 1000, "iterations": 250},
+    "trainings": [{"trainer": BASELINE, "fold": 0, "epochs": 5, "iterations": 80}],
     "jobs": [
         {"name": "train", "kind": "training", "status": "done", "seconds": 60, "hardware": "two cores", "error": None},
         {"name": "plan P1", "kind": "plan", "status": "failed", "seconds": 1, "hardware": None, "error": "no <target>"},

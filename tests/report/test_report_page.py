@@ -46,6 +46,13 @@ def test_the_caveat_and_the_doses_stand_before_every_number(written: Written) ->
     assert f"T{SAYS[1:]}." in seen
 
 
+def test_synthetic_patients_and_few_iterations_are_said_on_top(written: Written) -> None:
+    seen = text_of(written.html)
+    assert seen.index("Synthetic patients: ") < seen.index("Few iterations: ") < seen.index("Research software")
+    assert "trained for 5 epochs of 80 iterations, where nnU-Net trains for 1000 epochs of 250." in seen
+    assert len(written.told["notices"]) == 2
+
+
 def test_the_headline_has_means_intervals_tests_and_the_noise_floor(written: Written) -> None:
     best = next(row for row in rows(written.html) if row[0].startswith("DOSELO fold 0"))
     assert best[1] == "17.6 [15.1, 19.6] Δ −5.4 p = 0.040 r = 0.60 4 better, 1 worse"

@@ -23,12 +23,28 @@ from nnunet_doselo.report.charts import (
 )
 from nnunet_doselo.report.chosen_cases import ChosenCase, best_other, cases_to_show, choose_cases
 from nnunet_doselo.report.headline import Cell, MetricRows, in_words, p_text, signed
+from nnunet_doselo.report.notices import notices_of
 from nnunet_doselo.report.panel import difference_limit_gy
 from nnunet_doselo.report.provenance import provenance_rows, rows_of
 from nnunet_doselo.report.styles import structure_styles, trainer_style
 from nnunet_doselo.report.viewer import PackedVolume, ViewedCase, bytes_in_page, pack_labels, pack_values, view_case
 
 NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("trained", "noticed"),
+    [((1000, 250), False), ((100, 125), False), ((100, 124), True), ((20, None), False)],
+    ids=["nnU-Net's own", "a twentieth", "less than a twentieth", "unknown"],
+)
+def test_a_training_far_shorter_than_nnunets_is_noticed(trained: tuple[int, int | None], noticed: bool) -> None:
+    lengths = [{"epochs": 1000, "iterations": 250}, {"epochs": trained[0], "iterations": trained[1]}]
+    assert bool(notices_of({"nnunets_length": lengths[0], "trainings": lengths})) == noticed
+
+
+def test_nothing_is_noticed_without_a_benchmark_or_in_an_older_ones() -> None:
+    assert notices_of(None) == []
+    assert notices_of({"synthetic": False, "trainings": [{"epochs": 1, "iterations": 2}]}) == []
 
 
 def test_cases_are_chosen_by_difference() -> None:

@@ -67,6 +67,7 @@ def test_a_cohort_is_an_extended_dataset_without_findings(folder: Path, planner:
     assert verify_dataset(dataset) == []
     assert list(dataset.dataset_json["channel_names"].values()) == ["T1c", "T1", "T2", "FLAIR"]
     assert dataset.dataset_json["labels"] == {"background": 0, "GTV": 1}
+    assert dataset.is_synthetic
     assert dataset.guidance.target_gy == {"GTV": 60.0}
     assert dataset.guidance.oars == PHANTOM_OARS
     assert array(folder, "images", "GBM_5_000_0003").dtype == np.float32
