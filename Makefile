@@ -26,7 +26,7 @@ test: lint types
 test-all: lint types
 	$(BIN)/python -m pytest
 
-# the whole path on synthetic patients, 12 minutes on two cores; `doselo demo --quick` takes 4
+# the whole path on synthetic patients, 12 minutes on two cores; `doselo demo --quick` takes 4; goes on if it was stopped
 demo: env
 	$(BIN)/doselo demo
 

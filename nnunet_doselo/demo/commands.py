@@ -118,7 +118,7 @@ def _benchmark(settings: DemoSettings, processes: Command) -> Step:
         (
             (
                 *("nnUNet_n_proc_DA=0", "doselo", "benchmark", "902", CONFIGURATION, "--trainers", *trainers),
-                *("--folds", "0", "--device", "cpu", "--trainings-at-once", "2", *processes, "-o", BENCHMARK),
+                *("--folds", "0", "--device", "cpu", *processes, "-o", BENCHMARK),
             ),
         ),
     )

@@ -56,7 +56,10 @@ def _require_same(record: Path, content: Mapping[str, object]) -> None:
 
 
 def demo_variables(folder: Path) -> dict[str, str]:
-    """What the commands need to find each other's files, and what suits small networks on few cores."""
+    """What the commands need to find each other's files, and what suits small networks on few cores.
+
+    OMP_WAIT_POLICY: trainings and planning share the cores, where threads that wait should not keep them busy.
+    """
     return {
         **{variable: str(folder / variable) for variable in FOLDER_VARIABLES},
         TRAINER_VARIABLE: str(TRAINER_FOLDER),
@@ -65,6 +68,7 @@ def demo_variables(folder: Path) -> dict[str, str]:
         "nnUNet_n_proc_DA": "1",
         "nnUNet_def_n_proc": "1",
         "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "passive",
     }
 
 
