@@ -50,14 +50,14 @@ FULL = DemoSettings(
 )
 QUICK = DemoSettings(
     spacing_mm=6.0,
-    predictor_cases=5,
+    predictor_cases=4,
     variants=0,
     predictor_width=0.25,
     predictor_epochs=4,
     predictor_iterations=50,
-    training_cases=8,
+    training_cases=7,
     validation_cases=1,
     test_cases=2,
-    epochs=5,
+    epochs=4,
     iterations=80,
 )
