@@ -50,14 +50,14 @@ FULL = DemoSettings(
 )
 QUICK = DemoSettings(
     spacing_mm=6.0,
-    predictor_cases=4,
+    predictor_cases=3,
     variants=0,
     predictor_width=0.25,
     predictor_epochs=4,
     predictor_iterations=50,
-    training_cases=7,
+    training_cases=6,
     validation_cases=1,
     test_cases=2,
     epochs=4,
-    iterations=60,
+    iterations=50,
 )
