@@ -195,7 +195,8 @@ def test_only_a_new_an_empty_or_its_own_folder_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_demo_of_another_size_is_not_mixed_in(folder: Path) -> None:
-    with pytest.raises(DoseloError, match=r"demo: holds another demo \(.*training_cases 7, now 20.*remove the folder"):
+    sizes = f"training_cases {QUICK.training_cases}, now {FULL.training_cases}"
+    with pytest.raises(DoseloError, match=rf"demo: holds another demo \(.*{sizes}.*remove the folder"):
         prepare_folder(folder, FULL)
     assert json.loads((folder / "doselo_demo.json").read_text())["training_cases"] == QUICK.training_cases
 
