@@ -49,6 +49,13 @@ LossError = Annotated[str, typer.Option(help="What is minimised: l1 or l2.")]
 DvhWeight = Annotated[float, typer.Option(help="Weight of the area between dose-volume histograms.")]
 SoftMasks = Annotated[float, typer.Option(help="Share of training targets that are blurred.")]
 Beams = Annotated[bool, typer.Option(help="Show the network the beams' paths, if dataset.json says their gantry_deg.")]
+Augmentation = Annotated[
+    str,
+    typer.Option(
+        help="beams: mirrored left to right, turned by 15 degrees (known beams: 0). whole: mirrored and turned all "
+        "around, as nnU-Net does; for beams from everywhere."
+    ),
+]
 RunName = Annotated[str, typer.Option(help="Name of the run below nnUNet_results.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")]
 TrainingDryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, write nothing.")]
@@ -75,6 +82,7 @@ def train_predictor(
     dvh_weight: DvhWeight = 0.5,
     soft_masks: SoftMasks = 0.2,
     beams: Beams = True,
+    augmentation: Augmentation = "beams",
     seed: int = 0,
     name: RunName = "default",
     resume: Resume = False,
@@ -89,8 +97,10 @@ def train_predictor(
     length = {"epochs": epochs, "iterations_per_epoch": iterations, "batch_size": batch_size, "patience": patience}
     network = {"width": width, "patch_voxels": patch_voxels, "beams": beams, "precision": precision}
     loss = {"error": error, "dvh_weight": dvh_weight, "soft_masks": soft_masks, "learning_rate": learning_rate}
-    cases = {"spacing_mm": (spacing,) * dim if spacing else None, "validation_fraction": validation_fraction}
-    settings = TrainingSettings.from_preset(preset, dim, seed=seed, **length, **network, **loss, **cases)
+    shown = {"spacing_mm": (spacing,) * dim if spacing else None, "augmentation": augmentation}
+    settings = TrainingSettings.from_preset(
+        preset, dim, seed=seed, validation_fraction=validation_fraction, **length, **network, **loss, **shown
+    )
     run = {"resume": resume, "devices": devices, "num_nodes": num_nodes, "processes": processes or default_processes()}
     _train_and_tell(dataset, settings, name, run, dry_run=dry_run)
 

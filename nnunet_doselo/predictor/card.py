@@ -11,6 +11,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.predictor.field_edge import FieldEdge
 from nnunet_doselo.predictor.network import NetworkSettings
+from nnunet_doselo.predictor.spatial_domain import SpatialDomain, domain_of_beams
 
 FORMAT_VERSION = 1
 AXIAL_2D, VOLUME_3D = "axial 2d", "3d"
@@ -26,6 +27,7 @@ class PredictorCard:
     axes: "axial 2d", dose of a slice from that slice alone, or "3d", dose of a volume.
     spacing_mm: of the voxels that it was trained on, (y, x) or (z, y, x).
     gantry_deg: of the beams whose paths the network sees; empty for a network that sees none.
+    augmentation: how its training moved patients about; None on cards that are older, see `domain`.
     field_edge_mm: margin and penumbra along z of `predictor.field_edge`; None for volumes, or where it helped nothing.
     sensitivity: None until `doselo sensitivity` has measured it; `common.sensitivity` says what it holds.
     """
@@ -42,6 +44,7 @@ class PredictorCard:
     sensitivity: dict[str, Any] | None = None
     axes: str = AXIAL_2D
     gantry_deg: tuple[float, ...] = ()
+    augmentation: SpatialDomain | None = None
     field_edge_mm: tuple[float, float] | None = None
     format_version: int = FORMAT_VERSION
     licence: str = "the weights carry the licence of the data they were trained on; not a medical device"
@@ -50,6 +53,11 @@ class PredictorCard:
     def dim(self) -> int:
         """2 or 3; KeyError for axes that `from_json` would refuse."""
         return {axes: dim for dim, axes in AXES.items()}[self.axes]
+
+    @property
+    def domain(self) -> SpatialDomain:
+        """What it has seen; predictors whose card does not say were trained as their beams allow."""
+        return self.augmentation or domain_of_beams(self.gantry_deg, self.dim)
 
     @property
     def guidance(self) -> DoseGuidance:
@@ -117,6 +125,8 @@ class PredictorCard:
             fields: dict[str, Any] = {
                 key: tuple(value) if key in TUPLES and value is not None else value for key, value in content.items()
             }
+            if fields.get("augmentation"):
+                fields["augmentation"] = SpatialDomain.from_json(fields["augmentation"])
             card = cls(**fields)
         except TypeError as error:
             raise DoseloError(f"{where}: its card is damaged ({error})") from error

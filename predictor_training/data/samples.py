@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from nnunet_doselo.dataset.geometry import AIR_HU
 from nnunet_doselo.dataset.patient import prescription_map
 from nnunet_doselo.predictor.inputs import tensor_body_mask
+from nnunet_doselo.predictor.spatial_domain import SpatialDomain
 
 from .augmentation import BLUR_VOXELS, softened, spatial_transforms, with_border
 from .cache import CachedCase
@@ -45,8 +46,8 @@ class TargetCodes:
 class RandomPatches(Dataset[Sample]):
     """`length` random patches an epoch: CT (HU), target (dose / Rx), organ labels, dose (Gy), and where dose counts.
 
-    A share `soft_masks` of the targets is blurred, as a network's probabilities are, and keeps its dose. gantry_deg: of
-    beams that the network knows, see `augmentation.spatial_transforms`.
+    A share `soft_masks` of the targets is blurred, as a network's probabilities are, and keeps its dose. domain: how
+    far patients are moved about; None leaves them where they are.
 
     Each is (1, *patch_size), a slice (Y, X) or a volume (Z, Y, X). CT and dose travel as `regression_target` through
     the spatial transforms, padded with air and 0 Gy; labels and organs as segmentation.
@@ -58,10 +59,9 @@ class RandomPatches(Dataset[Sample]):
         codes: TargetCodes,
         patch_size: tuple[int, ...],
         length: int,
+        domain: SpatialDomain | None,
         *,
-        augment: bool = True,
         soft_masks: float = 0.0,
-        gantry_deg: Sequence[float] = (),
         seed: int = 0,
     ) -> None:
         self.cases = cases
@@ -71,7 +71,7 @@ class RandomPatches(Dataset[Sample]):
         self.codes = codes
         self.patch_size = patch_size
         self.length = length
-        self.transforms = spatial_transforms(patch_size, gantry_deg) if augment else None
+        self.transforms = spatial_transforms(patch_size, domain) if domain else None
         self.soft_masks = soft_masks
 
     def __len__(self) -> int:

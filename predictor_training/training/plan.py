@@ -11,6 +11,13 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.patient import label_values
 from nnunet_doselo.predictor.card import AXES
 from nnunet_doselo.predictor.network import DosePredictor, NetworkSettings
+from nnunet_doselo.predictor.spatial_domain import (
+    WHOLE_DOMAIN,
+    WIDEST_GAP_DEG,
+    SpatialDomain,
+    all_around,
+    domain_of_beams,
+)
 
 from ..data.cache import median_spacing, training_cases
 from ..data.samples import TargetCodes
@@ -31,6 +38,7 @@ class TrainingPlan:
     spacing_mm: tuple[float, ...]
     network: NetworkSettings
     codes: TargetCodes
+    domain: SpatialDomain
 
     def describe(self) -> dict[str, Any]:
         weights = sum(p.numel() for p in DosePredictor(self.network).parameters())
@@ -40,6 +48,7 @@ class TrainingPlan:
             "axes": AXES[self.settings.dim],
             f"spacing ({', '.join('zyx'[-self.settings.dim :])}), mm": self.spacing_mm,
             "beams, degrees": self.network.gantry_deg or "not used",
+            "patients are": self.domain,
             "organs": self.dataset.guidance.oars,
             "prescribed dose, Gy": self.dataset.guidance.target_gy,
             "channels": f"{self.network.first} then {self.network.second}, {weights / 1e6:.2f} million weights",
@@ -76,7 +85,23 @@ def make_plan(dataset: ExtendedDataset, settings: TrainingSettings) -> TrainingP
         spacing_mm,
         network.scaled(settings.width),
         TargetCodes.from_labels(values, guidance.target_fraction(values)),
+        _domain(settings, guidance.gantry_deg, network.gantry_deg),
     )
+
+
+def _domain(
+    settings: TrainingSettings, declared_deg: tuple[float, ...], network_deg: tuple[float, ...]
+) -> SpatialDomain:
+    """Raises DoseloError where the plans' beams would not stay what they are under nnU-Net's whole augmentation."""
+    if settings.augmentation == "beams":
+        return domain_of_beams(network_deg, settings.dim)
+    if declared_deg and not all_around(declared_deg):
+        raise DoseloError(
+            "augmentation whole turns patients all around and mirrors front to back, so beams must be evenly spaced "
+            f"all around, at most {WIDEST_GAP_DEG:g} degrees apart; dataset.json declares gantry_deg {declared_deg}; "
+            "train with --augmentation beams"
+        )
+    return WHOLE_DOMAIN
 
 
 def working_spacing(median_mm: tuple[float, ...]) -> tuple[float, ...]:

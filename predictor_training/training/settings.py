@@ -9,6 +9,7 @@ from nnunet_doselo.common.errors import DoseloError
 
 from .losses import ERRORS
 
+AUGMENTATIONS = ("beams", "whole")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 POSITIVE = ("epochs", "iterations_per_epoch", "batch_size", "learning_rate", "width", "patience", "patch_voxels")
 
@@ -37,6 +38,7 @@ class TrainingSettings:
     dim: 2 for axial slices, 3 for volumes.
     spacing_mm: (y, x) or (z, y, x), as `dim` says; None for the dataset's median, where that is finer than 2 mm: 2 mm.
     beams: whether the network sees the paths of the beams, if the dataset says where they are.
+    augmentation: beams, patients are moved about as far as the beams allow; whole, as nnU-Net does with its own slices.
     patch_voxels: of a 3D patch at most; a patch of slices always holds the largest one.
     """
 
@@ -56,6 +58,7 @@ class TrainingSettings:
     dim: int = 2
     patch_voxels: int = 96**3
     beams: bool = True
+    augmentation: str = "beams"
 
     @classmethod
     def from_preset(cls, name: str, dim: int, **chosen: Any) -> "TrainingSettings":
@@ -81,6 +84,8 @@ class TrainingSettings:
             raise DoseloError(f"precision must be one of {', '.join(PRECISIONS)}, found {self.precision}")
         if self.error not in ERRORS:
             raise DoseloError(f"error must be one of {', '.join(ERRORS)}, found {self.error}")
+        if self.augmentation not in AUGMENTATIONS:
+            raise DoseloError(f"augmentation must be one of {', '.join(AUGMENTATIONS)}, found {self.augmentation}")
         if self.dvh_weight < 0 or not 0 <= self.soft_masks <= 1:
             raise DoseloError(f"dvh_weight must be 0 or more, and soft_masks a probability; found {self}")
         self._check_spacing()

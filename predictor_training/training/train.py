@@ -92,6 +92,7 @@ def export(plan: TrainingPlan, checkpoint: Path, output: Path, preprocessed: Pat
         versions=versions(),
         axes=AXES[plan.settings.dim],
         gantry_deg=plan.network.gantry_deg,
+        augmentation=plan.domain,
     )
     name = FILE_NAMES[plan.settings.dim]
     draft = save_predictor(network, card, output / name)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nnunet_doselo.dataset.images import write_array
+from nnunet_doselo.predictor.spatial_domain import WHOLE_DOMAIN, SpatialDomain, domain_of_beams
 from nnunet_doselo.predictor_training.data.augmentation import spatial_transforms
 from nnunet_doselo.predictor_training.data.cache import CachedCase, build_cache
 from nnunet_doselo.predictor_training.data.samples import (
@@ -19,6 +20,7 @@ from nnunet_doselo.predictor_training.data.samples import (
 )
 
 CODES = TargetCodes((0.0, 0.8))
+UNKNOWN_BEAMS = domain_of_beams((), dim=3)
 SEEDS = range(40)
 
 
@@ -39,15 +41,19 @@ def blob(tmp_path_factory: pytest.TempPathFactory) -> CachedCase:
     return build_cache(dataset, dataset.cases(), (3.0, 3.0, 3.0), folder / "cache", processes=0)[0]
 
 
-def drawn(case: CachedCase, number: int, patch_size: tuple[int, ...], **options: bool) -> Sample:
-    return RandomPatches([case], CODES, patch_size, 1, **options)[number]
+def drawn(
+    case: CachedCase, number: int, patch_size: tuple[int, ...], domain: SpatialDomain | None = UNKNOWN_BEAMS
+) -> Sample:
+    return RandomPatches([case], CODES, patch_size, 1, domain)[number]
 
 
 @pytest.mark.parametrize("size", [(10, 24, 24), (4, 16, 32), (16, 8, 8), (1, 24, 24)])
-@pytest.mark.parametrize("augment", [False, True])
-def test_a_patch_has_its_size_whatever_that_of_the_case(blob: CachedCase, size: tuple[int, ...], augment: bool) -> None:
+@pytest.mark.parametrize("domain", [None, UNKNOWN_BEAMS, WHOLE_DOMAIN])
+def test_a_patch_has_its_size_whatever_that_of_the_case(
+    blob: CachedCase, size: tuple[int, ...], domain: SpatialDomain | None
+) -> None:
     for seed in range(4):
-        sample = drawn(blob, seed, size, augment=augment)
+        sample = drawn(blob, seed, size, domain=domain)
         assert {name: x.shape for name, x in sample.items()} == dict.fromkeys(sample, (1, *size))
 
 
@@ -95,15 +101,26 @@ def test_ct_target_organs_and_dose_stay_aligned_and_all_slices_move_alike(blob: 
 
 
 def test_volumes_are_mirrored_left_to_right_alone(blob: CachedCase) -> None:
-    plain = spatial_transforms((10, 24, 24)).transforms
+    plain = spatial_transforms((10, 24, 24), UNKNOWN_BEAMS).transforms
     assert plain[1].allowed_axes == (2,)
     heights = [int(drawn(blob, seed, (10, 24, 24))["dose"][0].amax((1, 2)).argmax()) for seed in SEEDS]
     assert min(heights) >= 5
 
 
+def test_under_the_whole_augmentation_volumes_are_mirrored_along_all_axes_and_turned_about_z(blob: CachedCase) -> None:
+    turned, mirrored = spatial_transforms((10, 24, 24), WHOLE_DOMAIN).transforms
+    assert mirrored.allowed_axes == (0, 1, 2)
+    angles = np.array([[turned.rotation(image=None, dim=dim) for dim in range(3)] for _ in range(200)])
+    assert not angles[:, 1:].any()
+    assert -np.pi <= angles[:, 0].min() < -3
+    assert 3 < angles[:, 0].max() <= np.pi
+    heights = [int(drawn(blob, seed, (10, 24, 24), WHOLE_DOMAIN)["dose"][0].amax((1, 2)).argmax()) for seed in SEEDS]
+    assert min(heights) < 4 < max(heights)
+
+
 def test_most_patches_hold_dose(blob: CachedCase) -> None:
     """0.85 for a dosed slice, and 0.15 times the chance that 3 of 10 are met by two slices at random."""
-    held = [bool(drawn(blob, seed, (2, 24, 24), augment=False)["dose"].any()) for seed in SEEDS]
+    held = [bool(drawn(blob, seed, (2, 24, 24), domain=None)["dose"].any()) for seed in SEEDS]
     assert 32 <= sum(held) <= 40
 
 

@@ -9,11 +9,13 @@ import torch
 
 from nnunet_doselo.dataset.images import write_array
 from nnunet_doselo.dataset.patient import prescription_map
+from nnunet_doselo.predictor.spatial_domain import WHOLE_DOMAIN, SpatialDomain, domain_of_beams
 from nnunet_doselo.predictor_training.data.augmentation import spatial_transforms
 from nnunet_doselo.predictor_training.data.cache import CachedCase, build_cache
 from nnunet_doselo.predictor_training.data.samples import RandomPatches, Sample, TargetCodes, as_sample, whole_slices
 
 CODES = TargetCodes((0.0, 0.8))
+UNKNOWN_BEAMS = domain_of_beams((), dim=2)
 BLOB_HU, BLOB_ORGAN = 976, 2  # 2000 above air
 SEEDS = range(50)
 
@@ -42,8 +44,13 @@ def blob(tmp_path_factory: pytest.TempPathFactory) -> CachedCase:
     return build_cache(dataset, dataset.cases(), (3.0, 3.0), folder / "cache", processes=0)[0]
 
 
-def drawn(case: CachedCase, number: int, patch_size: tuple[int, ...] = (32, 32), augment: bool = True) -> Sample:
-    return RandomPatches([case], CODES, patch_size, 1, augment=augment)[number]
+def drawn(
+    case: CachedCase,
+    number: int,
+    patch_size: tuple[int, ...] = (32, 32),
+    domain: SpatialDomain | None = UNKNOWN_BEAMS,
+) -> Sample:
+    return RandomPatches([case], CODES, patch_size, 1, domain)[number]
 
 
 def dosed(case: CachedCase, seeds: range = SEEDS) -> list[Sample]:
@@ -73,11 +80,21 @@ def test_slices_are_mirrored_turned_and_scaled(blob: CachedCase) -> None:
 
 def test_where_the_beams_are_known_slices_are_scaled_and_mirrored_alone() -> None:
     """The beams do not turn with the patient; those from one side alone have no mirror image."""
-    turned, mirrored = spatial_transforms((32, 32), (0.0, 120.0, 240.0)).transforms
+    turned, mirrored = spatial_transforms((32, 32), domain_of_beams((0.0, 120.0, 240.0), dim=2)).transforms
     assert (turned.p_rotation, turned.p_scaling, mirrored.allowed_axes) == (0.0, 0.2, (1,))
-    assert spatial_transforms((32, 32), (0.0, 90.0)).transforms[1].allowed_axes == ()
+    mirrored = spatial_transforms((32, 32), domain_of_beams((0.0, 90.0), dim=2)).transforms[1]
+    assert mirrored.allowed_axes == ()
     image = torch.rand(1, 32, 32)
-    assert torch.equal(spatial_transforms((32, 32), (90.0,)).transforms[1](image=image)["image"], image)
+    assert torch.equal(mirrored(image=image)["image"], image)
+
+
+def test_under_the_whole_augmentation_slices_are_mirrored_both_ways_and_turned_all_around(blob: CachedCase) -> None:
+    masks = [drawn(blob, seed, domain=WHOLE_DOMAIN)["target"][0] > 0 for seed in range(100)]
+    still = torch.from_numpy(blob.context()[1, 1] > 0)
+    assert all(any(torch.equal(mask, still.flip(axes)) for mask in masks) for axes in ([], [0], [1], [0, 1]))
+    turned = spatial_transforms((32, 32), WHOLE_DOMAIN).transforms[0]
+    np.testing.assert_allclose(turned.rotation, (-np.pi, np.pi))
+    assert (turned.p_rotation, turned.scaling) == (0.2, (0.7, 1.4))
 
 
 def test_most_slices_shown_hold_dose(blob: CachedCase) -> None:
@@ -115,7 +132,7 @@ def test_padding_is_air_without_dose_under_every_transform(phantom: CachedCase) 
 
 def test_without_augmentation_the_slice_lies_in_the_middle(blob: CachedCase) -> None:
     for seed in range(5):
-        sample = drawn(blob, seed, (36, 40), augment=False)
+        sample = drawn(blob, seed, (36, 40), domain=None)
         if sample["dose"].any():
             break
     expected = torch.zeros(36, 40)
@@ -126,7 +143,7 @@ def test_without_augmentation_the_slice_lies_in_the_middle(blob: CachedCase) -> 
 
 
 def test_a_patch_smaller_than_the_slice_shows_its_middle(phantom: CachedCase) -> None:
-    shown = drawn(phantom, 0, (16, 20), augment=False)["ct"][0].numpy()
+    shown = drawn(phantom, 0, (16, 20), domain=None)["ct"][0].numpy()
     assert any(np.array_equal(shown, ct_hu[8:24, 6:26]) for ct_hu in phantoms.head_ct())
 
 

@@ -18,6 +18,7 @@ from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.dataset.case_names import patient_of, variant_name
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.predictor.artifact import load_network, load_predictor
+from nnunet_doselo.predictor.spatial_domain import WHOLE_DOMAIN, SpatialDomain, domain_of_beams
 from nnunet_doselo.predictor_training.training import train
 from nnunet_doselo.predictor_training.training.module import DosePredictorModule
 from nnunet_doselo.predictor_training.training.plan import TrainingPlan, make_plan, working_spacing
@@ -58,6 +59,15 @@ def test_the_artifact_predicts_and_its_card_says_how_well(run: Path, plan: Train
     assert card.validation["cases"] == len(plan.validation) == 1
     assert 0 < card.validation["mae_gy"] == card.validation["worst_mae_gy"] < 60
     assert card.versions["torch"] == str(torch.__version__).partition("+")[0]
+
+
+@pytest.mark.parametrize(("augmentation", "domain"), [("beams", domain_of_beams((), 2)), ("whole", WHOLE_DOMAIN)])
+def test_the_card_states_the_augmentation(
+    plan: TrainingPlan, run: Path, tmp_path: Path, augmentation: str, domain: SpatialDomain
+) -> None:
+    chosen = make_plan(plan.dataset, dataclasses.replace(TINY, augmentation=augmentation))
+    artifact = train.export(chosen, run / "results" / "best.ckpt", tmp_path, tmp_path / "preprocessed")
+    assert load_predictor(artifact).card.domain == chosen.domain == domain
 
 
 def test_validation_table_pictures_and_hash_lie_beside_the_checkpoints(run: Path, plan: TrainingPlan) -> None:

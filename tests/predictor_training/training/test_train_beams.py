@@ -15,6 +15,7 @@ from nnunet_doselo.cli import app
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.predictor.artifact import FILE_NAME, load_network, load_predictor, save_predictor
+from nnunet_doselo.predictor.spatial_domain import SpatialDomain
 from nnunet_doselo.predictor_training.training import train
 from nnunet_doselo.predictor_training.training.plan import make_plan
 
@@ -66,6 +67,7 @@ def test_the_weights_beside_it_give_the_same_dose(predictor_file: Path, project:
     predictor, (network, card) = load_predictor(predictor_file), load_network(predictor_file)
     assert card == predictor.card
     assert card.gantry_deg == network.settings.gantry_deg == GANTRY_DEG
+    assert card.augmentation == SpatialDomain(("z",), (0.0, 0.0, 0.0), (0.7, 1.4))
     inputs = random_inputs(2, 40, 40)
     torch.testing.assert_close(network(*inputs), predictor(*inputs), rtol=0, atol=1e-4)
 
@@ -79,6 +81,13 @@ def test_the_card_rebuilds_the_network_that_was_planned(project: Path, tmp_path:
     assert network.settings == card.network_settings == plan.network
     unaware = make_plan(dataset, dataclasses.replace(settings, beams=False))
     assert unaware.network.gantry_deg == ()
+
+
+@pytest.mark.parametrize("beams", ["--beams", "--no-beams"])
+def test_beams_that_do_not_come_from_everywhere_are_not_turned_all_around(beams: str) -> None:
+    """Nor where the network is not told of them: the doses are of these beams."""
+    told = doselo("train-predictor", "1", "--augmentation", "whole", beams, "--dry-run", fails=True)
+    assert "declares gantry_deg (0.0, 90.0); train with --augmentation beams" in told
 
 
 def test_sensitivity_goes_onto_the_card_and_the_dose_stays(

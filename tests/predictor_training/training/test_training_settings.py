@@ -44,6 +44,7 @@ def test_there_must_be_such_a_preset(name: str, dim: int, message: str) -> None:
     ("wrong", "message"),
     [
         ({"dim": 1}, "dim must be 2"),
+        ({"augmentation": "all"}, "augmentation must be one of beams, whole, found all"),
         ({"patch_voxels": 0}, "patch_voxels must be positive"),
         ({"spacing_mm": (3.0, 3.0, 3.0)}, r"\(y, x\) for dim 2 .* found \(3\.0, 3\.0, 3\.0\) mm for dim 2; give 2"),
         ({"spacing_mm": (3.0, 3.0), "dim": 3}, r"found \(3\.0, 3\.0\) mm for dim 3; give 3 numbers"),
