@@ -1,8 +1,8 @@
 """The tables of a study, as Markdown: python benchmarks/study_tables.py WORK/trainers [--pair DOSELO,BCE ...]
 
 WORK/trainers is a folder that `doselo benchmark` or `doselo evaluate` wrote. Printed are means with their 95 %
-intervals, the change of the RMAE against the baseline, means by fold, and any two trainers against each other, named as
-in the tables.
+intervals, the change of the union RMAE against the baseline, means by fold, and any two trainers against each other,
+named as in the tables.
 """
 
 import csv
@@ -14,10 +14,11 @@ from typing import Annotated
 import typer
 
 from nnunet_doselo.evaluation.comparison_file import ComparedContours, Comparison, Summary, read_comparison
-from nnunet_doselo.evaluation.metrics import Metric
+from nnunet_doselo.evaluation.metrics import BY_KEY, PRIMARY, Metric
 from nnunet_doselo.evaluation.paired_tests import compare_paired
 
 SHOWN = (
+    PRIMARY,
     "rmae",
     "dose_score_gy",
     "gamma_pass_percent",
@@ -26,13 +27,19 @@ SHOWN = (
     "target_fp_beyond_20mm_cc",
     "islands",
 )
-PAIRED = ("rmae", "dose_score_gy", "target_dice", "target_fp_beyond_20mm_cc")
+PAIRED = (PRIMARY, "rmae", "dose_score_gy", "target_dice", "target_fp_beyond_20mm_cc")
 
 
 def headline(comparison: Comparison) -> str:
-    """Every trainer's means; of the RMAE also the change to the baseline, its test and how many patients got worse."""
+    """Every trainer's means; of the primary one the change to the baseline, its test, how many patients got worse."""
     metrics = [comparison.table.metrics[key] for key in SHOWN]
-    head = ["trainer", *(_titled(metric) for metric in metrics), "RMAE to baseline", "p (Holm)", "worse, better of"]
+    head = [
+        "trainer",
+        *(_titled(metric) for metric in metrics),
+        f"{BY_KEY[PRIMARY].title} to baseline",
+        "p (Holm)",
+        "worse, better of",
+    ]
     rows = []
     for contours in comparison.contours:
         cells = [_interval(comparison.table.summary[metric.key][contours.name], metric) for metric in metrics]
@@ -40,7 +47,7 @@ def headline(comparison: Comparison) -> str:
     return _markdown(head, rows)
 
 
-def by_fold(comparison: Comparison, folder: Path, key: str = "rmae") -> str:
+def by_fold(comparison: Comparison, folder: Path, key: str = PRIMARY) -> str:
     """Means of one metric by fold: how much a trainer differs from itself."""
     metric, folds = comparison.table.metrics[key], list(comparison.contours[0].evaluations)
     rows = []
@@ -73,7 +80,7 @@ def _pair(comparison: Comparison, first: ComparedContours, second: ComparedConto
 def _to_baseline(comparison: Comparison, name: str) -> list[str]:
     if name == comparison.baseline:
         return ["", "", ""]
-    test, means = comparison.table.tests["rmae"][name], comparison.table.summary["rmae"]
+    test, means = comparison.table.tests[PRIMARY][name], comparison.table.summary[PRIMARY]
     change = means[name].mean / means[comparison.baseline].mean - 1
     return [f"{100 * change:+.1f} %", f"{test.p_holm:.2g}", f"{test.worse}, {test.better} of {test.cases}"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.versions import version_of
-from nnunet_doselo.evaluation.result_files import NOISE_FLOOR, PLANS, PREDICTIONS, REFERENCE
+from nnunet_doselo.evaluation.result_files import EVALUATION_FORMAT, NOISE_FLOOR, PLANS, PREDICTIONS, REFERENCE
 
 from . import work
 from .jobs import DONE, Job, JobRecord
@@ -70,7 +70,7 @@ def _true_contours(benchmark: Benchmark) -> Iterator[Job]:
         EVALUATION,
         work.evaluate_noise_floor,
         (benchmark,),
-        _scored(benchmark),
+        _evaluated(benchmark),
         tuple(again),
     )
 
@@ -90,7 +90,9 @@ def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
         labels = folder / PREDICTIONS / f"{case}{benchmark.dataset.ending}"
         plans.append(job_name(PLAN, trainer, fold, case))
         yield _plan(benchmark, plans[-1], case, labels, folder / PLANS, names[PREDICTION], _reference(case))
-    yield Job(names[EVALUATION], EVALUATION, work.evaluate_fold, which, _scored(benchmark), (names[PREDICTION], *plans))
+    yield Job(
+        names[EVALUATION], EVALUATION, work.evaluate_fold, which, _evaluated(benchmark), (names[PREDICTION], *plans)
+    )
 
 
 def _reference(case: str) -> str:
@@ -122,6 +124,11 @@ def _trained(benchmark: Benchmark, trainer: str, fold: int) -> dict[str, Any]:
 
 def _scored(benchmark: Benchmark) -> dict[str, Any]:
     return {"cases": benchmark.inputs.cases, **_package()}
+
+
+def _evaluated(benchmark: Benchmark) -> dict[str, Any]:
+    """Evaluations of another format are made anew."""
+    return {"format": EVALUATION_FORMAT, **_scored(benchmark)}
 
 
 def _package() -> dict[str, str]:

@@ -97,10 +97,10 @@ def predict_dose(
     loaded, values = _predictor_and_labels(predictor, dataset, target or [], device)
     files = ContourFiles(ct, oars, labels, out, dvh, compare_to)
     contour = dose_of_contour(loaded, files, label_values=values, device=device)
-    if contour.rmae is None:
+    if contour.union_rmae is None:
         _print_dvhs(contour.curves)
     else:
-        _print_changes(contour.curves, contour.rmae)
+        _print_changes(contour.curves, contour.union_rmae)
     console.print(f"{plain(str(out))}: predicted dose in Gy, not a plan")
     console.print(f"by {plain(str(loaded.path))}, SHA-256 {loaded.sha256}")
 
@@ -153,7 +153,7 @@ def _print_dvhs(curves: "Sequence[Curves]") -> None:
     console.print("doses in Gy; D95 is the minimum dose to the hottest 95 % of a structure")
 
 
-def _print_changes(curves: "Sequence[Curves]", rmae: float) -> None:
+def _print_changes(curves: "Sequence[Curves]", union_rmae: float) -> None:
     """The reference contour's figures, and beside each by how much this contour's dose is above it."""
     from rich import box
     from rich.table import Table
@@ -169,8 +169,8 @@ def _print_changes(curves: "Sequence[Curves]", rmae: float) -> None:
         table.add_row(structure.name, _number(reference["volume_cc"]), *numbers)
     console.print(table)
     console.print("doses in Gy, of the reference contour; structures are the reference's in both doses")
-    where = f"in the body where the reference has at least {RMAE_THRESHOLD:.0%} of Rx"
-    console.print(f"RMAE of this contour's dose, {where}: {rmae:.4f}")
+    where = f"in the body where either dose is at least {RMAE_THRESHOLD:.0%} of Rx"
+    console.print(f"union RMAE of this contour's dose, {where}: {union_rmae:.4f}")
 
 
 def _number(value: float, how: str = ".2f") -> str:

@@ -18,7 +18,7 @@ from .comparison_file import read_comparison as read_comparison
 from .comparison_remarks import remarks_on_comparison
 from .evaluation_file import CaseResult, Evaluation, read_evaluation
 from .intervals import bootstrap_interval
-from .metrics import METRICS, OVERLAPS, Metric, overlap_metric
+from .metrics import METRICS, OVERLAPS, PRIMARY, Metric, overlap_metric
 from .paired_tests import Folds, PairedComparison, compare_trainers, mean_over_folds
 from .same_evaluations import require_same
 from .structure_metrics import error_metric
@@ -66,7 +66,7 @@ def compare_evaluations(
             ComparedContours(name, (titles or {}).get(name, name), _relative(folds, output))
             for name, folds in contours.items()
         ],
-        order=by_impact(table.values["rmae"][baseline]),
+        order=by_impact(table.values[PRIMARY][baseline]),
         table=table,
         structures=metric_table(_of_structures(first), loaded, baseline, structure_errors),
         noise_floor=_floor(floor, table.metrics) if floor else None,
@@ -110,9 +110,9 @@ def summary(values: Sequence[float]) -> Summary:
     )
 
 
-def by_impact(rmae: Mapping[str, float]) -> list[str]:
-    """Cases by falling RMAE; those without one last, equal ones by name."""
-    return sorted(rmae, key=lambda case: (not np.isfinite(rmae[case]), -np.nan_to_num(rmae[case]), case))
+def by_impact(values: Mapping[str, float]) -> list[str]:
+    """Cases by falling value of the primary metric; those without one last, equal ones by name."""
+    return sorted(values, key=lambda case: (not np.isfinite(values[case]), -np.nan_to_num(values[case]), case))
 
 
 def structure_errors(case: CaseResult) -> dict[str, float]:

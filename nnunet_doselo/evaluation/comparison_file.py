@@ -61,8 +61,8 @@ class NoiseFloor:
 
 @dataclass(frozen=True)
 class Comparison:
-    """order: cases by dosimetric impact, the baseline's RMAE, falling. structures: errors of every figure of each
-    structure, and the overlap of each target where there are several."""
+    """order: cases by dosimetric impact, the baseline's union RMAE, falling. structures: errors of every figure of
+    each structure, and the overlap of each target where there are several."""
 
     dataset: EvaluatedDataset
     dose: Mapping[str, Any]

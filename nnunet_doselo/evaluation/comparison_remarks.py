@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from .evaluation_file import CaseResult, Evaluation
-from .metrics import Metric
+from .metrics import BY_KEY, PRIMARY, Metric
 from .p_values import SIGNIFICANT, smallest_p_holm
 from .paired_tests import PairedComparison
 
 NAMED = 5
-FLOOR_METRIC, RULER_METRIC = "rmae", "predictor_error_gy"
+RULER_METRIC = "predictor_error_gy"
 
 
 def remarks_on_comparison(
@@ -48,16 +48,17 @@ def _few_cases(first: Evaluation, cases: int, tests: Mapping[str, Mapping[str, P
 
 
 def _floor(floor: Evaluation, tests: Mapping[str, Mapping[str, PairedComparison]]) -> Iterator[str]:
-    values = [case.score(FLOOR_METRIC) for case in floor.cases if np.isfinite(case.score(FLOOR_METRIC))]
+    values = [case.score(PRIMARY) for case in floor.cases if np.isfinite(case.score(PRIMARY))]
     if not values:
         return
+    title = BY_KEY[PRIMARY].title
     yield (
-        f"noise floor, the true contours planned a second time: RMAE {100 * np.mean(values):.2f} % on average, "
+        f"noise floor, the true contours planned a second time: {title} {100 * np.mean(values):.2f} % on average, "
         f"{100 * max(values):.2f} % at most"
     )
-    for name, test in tests[FLOOR_METRIC].items():
+    for name, test in tests[PRIMARY].items():
         if 0 < abs(test.mean_difference) <= np.mean(values):
-            yield f"{name}: its difference in RMAE to the baseline is within the noise floor"
+            yield f"{name}: its difference in {title} to the baseline is within the noise floor"
 
 
 def _ruler(cases: Sequence[CaseResult]) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""How far a dose is from a reference, in the three figures that tables lead with, from arrays alone."""
+"""How far a dose is from a reference, in the figures that tables lead with, from arrays alone."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnunet_doselo.dataset.geometry import body_mask
-from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae
+from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae, union_rmae
 from nnunet_doselo.evaluation.gamma import gamma_pass_rate, parse_gamma
 
 
@@ -13,9 +13,10 @@ from nnunet_doselo.evaluation.gamma import gamma_pass_rate, parse_gamma
 class DoseScores:
     """What `doselo evaluate` calls by the same names; NaN where the reference has no dose to speak of.
 
-    rmae: fraction (0.1 is 10 %). dose_score_gy: Gy. gamma_pass_percent: 0 to 100, by `gamma_criterion`.
+    union_rmae, rmae: fractions (0.1 is 10 %). dose_score_gy: Gy. gamma_pass_percent: 0 to 100, by `gamma_criterion`.
     """
 
+    union_rmae: float
     rmae: float
     dose_score_gy: float
     gamma_pass_percent: float
@@ -31,7 +32,7 @@ def score_doses(
     *,
     gamma: str = "3%/2mm",
 ) -> DoseScores:
-    """Relative mean absolute error, dose score and gamma pass rate of two doses, inside the patient's body.
+    """Relative mean absolute errors, dose score and gamma pass rate of two doses, inside the patient's body.
 
     >>> import numpy as np
     >>> from nnunet_doselo import score_doses
@@ -40,8 +41,8 @@ def score_doses(
     >>> evaluated_gy = reference_gy.copy()
     >>> evaluated_gy[4:] = 57.0  # 5 % too little in half of the slices
     >>> scores = score_doses(reference_gy, evaluated_gy, ct_hu, (2.0, 2.0, 2.0), prescription_gy=60.0)
-    >>> round(scores.rmae, 3), scores.dose_score_gy, scores.gamma_pass_percent
-    (0.025, 1.5, 62.5)
+    >>> round(scores.union_rmae, 3), round(scores.rmae, 3), scores.dose_score_gy, scores.gamma_pass_percent
+    (0.025, 0.025, 1.5, 62.5)
     >>> scores.gamma_criterion
     'global 3 %/2 mm, of the prescription; voxels of at least 10 % of it'
 
@@ -50,7 +51,8 @@ def score_doses(
     reference_gy, evaluated_gy: (Z, Y, X), Gy; not symmetric, errors are told relative to the reference.
     ct_hu: (Z, Y, X), HU; what lies outside the body on it (`body_mask`) counts in neither dose.
     spacing_mm: (z, y, x).
-    prescription_gy: Rx, Gy. RMAE and gamma look where the reference is at least 10 % of it.
+    prescription_gy: Rx, Gy. RMAE and gamma look where the reference is at least 10 % of it, union RMAE
+        where either dose is.
     gamma: dose criterion, in per cent of Rx, and distance, as `doselo evaluate --gamma` takes them.
 
     Raises
@@ -58,7 +60,7 @@ def score_doses(
     DoseloError: shapes differ, a dose is not finite, or prescription, spacing or criterion are not positive.
     """
     body, criterion = body_mask(ct_hu), parse_gamma(gamma)
-    relative_error = rmae(reference_gy, evaluated_gy, body, prescription_gy)
+    doses = (reference_gy, evaluated_gy, body, prescription_gy)
     in_body_gy = reference_gy * body, evaluated_gy * body
     result = gamma_pass_rate(
         *in_body_gy,
@@ -66,4 +68,5 @@ def score_doses(
         **vars(criterion),
         normalisation_gy=prescription_gy,
     )
-    return DoseScores(relative_error, dose_score(*in_body_gy, body), 100 * result.pass_rate, criterion.text)
+    errors = union_rmae(*doses), rmae(*doses), dose_score(*in_body_gy, body)
+    return DoseScores(*errors, 100 * result.pass_rate, criterion.text)

@@ -10,7 +10,7 @@
 """
 
 COMPARISON_FILE, COMPARISON_TABLE_FILE, COMPARISON_FORMAT = "comparison.json", "comparison.csv", "doselo-comparison/1"
-EVALUATION_FILE, EVALUATION_FORMAT = "evaluation.json", "doselo-evaluation/1"
+EVALUATION_FILE, EVALUATION_FORMAT = "evaluation.json", "doselo-evaluation/2"
 EVALUATED_BY = "doselo evaluate"
 
 MANIFEST_FILE, MANIFEST_FORMAT = "manifest.json", "doselo-benchmark/1"

@@ -17,7 +17,7 @@ SUMMARY_FILE = "summary.json"
 
 @dataclass(frozen=True)
 class CaseScores:
-    """One case's metrics by name, unit included ("rmae", "hd95_mm", "Brainstem_dmean_gy"); NaN where not defined."""
+    """One case's metrics by name, unit included ("union_rmae", "hd95_mm", "Eye_L_dmean_gy"); NaN where not defined."""
 
     case: str
     scores: Mapping[str, float]

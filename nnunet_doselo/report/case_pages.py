@@ -9,11 +9,11 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.guidance import DoseGuidance
 from nnunet_doselo.dataset.structures import Structure, structure_masks
 from nnunet_doselo.evaluation.dvh_pictures import dvh_curves, dvh_figure
+from nnunet_doselo.evaluation.metrics import PRIMARY
 
 from .case_images import CaseImages, case_dvh, load_images
 from .chart_pictures import png_of
 from .chosen_cases import ChosenCase, cases_to_show
-from .headline import PRIMARY
 from .panel import PanelTitles, difference_limit_gy, panel_picture
 from .report_data import ShownCase
 from .results_folder import ContourPlan, Results
@@ -86,10 +86,10 @@ def _panel(results: Results, images: CaseImages, limit_gy: float) -> bytes:
     dataset, z = results.comparison.dataset, images.slice_to_look_at()
     metric = results.comparison.table.metrics[PRIMARY]
     plans = results.shown_plans(images.case)
-    rmae = {
+    values = {
         name: f"{metric.title} {metric.show(plan.case.score(PRIMARY))} {metric.unit}" for name, plan in plans.items()
     }
-    titles = {name: f"{results.trainers[name]}\n{_of_fold(plan)}{rmae[name]}" for name, plan in plans.items()}
+    titles = {name: f"{results.trainers[name]}\n{_of_fold(plan)}{values[name]}" for name, plan in plans.items()}
     targets = sorted({value for several in dataset.target_labels.values() for value in several})
     whole = PanelTitles(f"{images.case}, slice {z}", titles)
     return panel_picture(images, z, targets, dataset.prescription_gy, limit_gy, whole)

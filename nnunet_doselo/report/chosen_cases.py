@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .headline import PRIMARY
+from nnunet_doselo.evaluation.metrics import PRIMARY
+
 from .results_folder import Results
 
 ROLES = ("best", "median", "worst")
@@ -12,7 +13,7 @@ ROLES = ("best", "median", "worst")
 
 @dataclass(frozen=True)
 class ChosenCase:
-    """difference: the other trainer's RMAE less the baseline's, below 0 where it is better; None without another."""
+    """difference: the other trainer's union RMAE less the baseline's, below 0 if it is better; None without another."""
 
     case: str
     roles: tuple[str, ...]
@@ -47,7 +48,7 @@ def choose_cases(baseline: Mapping[str, float], other: Mapping[str, float] | Non
 
     Parameters
     ----------
-    baseline, other: RMAE by case, NaN where there is none. Without `other`, the lowest, middle and highest of the
+    baseline, other: union RMAE by case, NaN where there is none. Without `other`, the lowest, middle and highest of the
         baseline.
     """
     costs = {case: other[case] - value if other else value for case, value in baseline.items()}

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nnunet_doselo.evaluation.comparison import Comparison, NoiseFloor, Summary
-from nnunet_doselo.evaluation.metrics import Metric
+from nnunet_doselo.evaluation.metrics import PRIMARY, Metric
 from nnunet_doselo.evaluation.p_values import SIGNIFICANT, smallest_p_holm
 from nnunet_doselo.evaluation.paired_tests import PairedComparison
 
 HEADLINE_METRICS = (
+    PRIMARY,
     "rmae",
     "dvh_score_gy",
     "gamma_pass_percent",
@@ -20,7 +21,6 @@ HEADLINE_METRICS = (
     "goals_lost",
 )
 """Of the metrics, as far as they were measured; the table below it has all."""
-PRIMARY = "rmae"
 
 
 @dataclass(frozen=True)

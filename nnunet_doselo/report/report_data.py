@@ -8,12 +8,12 @@ from typing import Any
 
 from nnunet_doselo.common.versions import versions
 from nnunet_doselo.evaluation.evaluation_file import EvaluatedDataset
-from nnunet_doselo.evaluation.metrics import Metric
+from nnunet_doselo.evaluation.metrics import PRIMARY, Metric
 
 from .case_images import CaseDvh
 from .charts import BarChart, BarSeries, LinePanel, curve_panels
 from .chosen_cases import ChosenCase, chosen_of
-from .headline import PRIMARY, MetricRows, in_words, metric_rows
+from .headline import MetricRows, in_words, metric_rows
 from .notices import notices_of
 from .provenance import JobLine, PredictorFigures, jobs_of, predictor_figures, provenance_rows
 from .results_folder import Results
@@ -125,7 +125,7 @@ def _remarks(results: Results, image_remarks: Sequence[str]) -> list[str]:
 
 
 def _impact(results: Results, styles: Mapping[str, TrainerStyle]) -> BarChart:
-    """Figure 2 of the paper: RMAE of every case, sorted by the baseline's."""
+    """As figure 2 of the paper: the primary metric of every case, sorted by the baseline's."""
     comparison = results.comparison
     metric, values = comparison.table.metrics[PRIMARY], comparison.table.values[PRIMARY]
     series = [

@@ -14,7 +14,7 @@ from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.dataset.patient import Patient, label_values
 from nnunet_doselo.dataset.structures import Structure, structure_masks
 from nnunet_doselo.evaluation.clinical_goals import Goal, ScorecardRow, scorecard
-from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae
+from nnunet_doselo.evaluation.dose_metrics import dose_score, rmae, union_rmae
 from nnunet_doselo.evaluation.dvh import DVH
 from nnunet_doselo.evaluation.gamma import GammaCriterion, gamma_pass_rate
 from nnunet_doselo.evaluation.islands import Island, find_islands
@@ -74,14 +74,16 @@ class EvaluatedCase:
 
 
 def dose_scores(case: EvaluatedCase, *, predicted: bool) -> Scores:
-    """RMAE, OpenKBP's two scores, and of predicted doses what they differ from the planned one by."""
+    """Both RMAE, OpenKBP's two scores, and of predicted doses what they differ from the planned one by."""
     reference_gy, evaluated_gy = case.in_body_gy
     patient, body = case.patient, case.patient.body
     structures = structure_doses(
         patient.name, case.structures, case.reference_gy, case.evaluated_gy, patient.grid.voxel_mm3
     )
+    of_doses = (case.reference_gy, case.evaluated_gy, body, case.dataset.guidance.prescription_gy)
     scores = {
-        "rmae": rmae(case.reference_gy, case.evaluated_gy, body, case.dataset.guidance.prescription_gy),
+        "union_rmae": union_rmae(*of_doses),
+        "rmae": rmae(*of_doses),
         "dose_score_gy": dose_score(reference_gy, evaluated_gy, body),
         "dvh_score_gy": dvh_score(structures),
     }

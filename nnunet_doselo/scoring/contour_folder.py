@@ -21,6 +21,7 @@ from nnunet_doselo.evaluation.dose_metrics import RMAE_THRESHOLD
 from nnunet_doselo.evaluation.evaluation_file import CaseResult, EvaluatedDataset, Evaluation, write_evaluation
 from nnunet_doselo.evaluation.gamma import GammaCriterion
 from nnunet_doselo.evaluation.goal_files import ChosenGoals, choose_goals
+from nnunet_doselo.evaluation.metrics import PRIMARY
 from nnunet_doselo.evaluation.overlap_metrics import surface_library
 from nnunet_doselo.scoring.case_evaluation import CaseTask, draw_case, evaluate_case, load_evaluated
 from nnunet_doselo.scoring.dose_sources import DoseSource
@@ -44,7 +45,8 @@ def evaluate_folder(
 ) -> Evaluation:
     """Score every prediction in a folder against the dataset's labels.
 
-    Writes what `evaluation_file.write_evaluation` does to `output`, and pictures of the cases of median and worst RMAE;
+    Writes what `evaluation_file.write_evaluation` does to `output`, and pictures of the cases of median and worst union
+    RMAE;
     with `all_pictures` also pictures/CASE.png.
 
     Parameters
@@ -104,9 +106,9 @@ def predicted_cases(
 
 
 def _draw_two(output: Path, results: Sequence[CaseResult], tasks: Sequence[CaseTask]) -> None:
-    """worst.png and median.png by RMAE; none, and none of an earlier evaluation, where no RMAE is defined."""
-    finite = [number for number, result in enumerate(results) if np.isfinite(result.score("rmae"))]
-    worst_first = sorted(finite, key=lambda number: -results[number].score("rmae"))
+    """worst.png and median.png by union RMAE; none, and none of an earlier evaluation, where it is not defined."""
+    finite = [number for number, result in enumerate(results) if np.isfinite(result.score(PRIMARY))]
+    worst_first = sorted(finite, key=lambda number: -results[number].score(PRIMARY))
     for title, place in (("worst", 0), ("median", len(worst_first) // 2)):
         picture = output / f"{title}.png"
         picture.unlink(missing_ok=True)

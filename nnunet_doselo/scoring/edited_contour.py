@@ -10,7 +10,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import csv_bytes, replace_files
 from nnunet_doselo.dataset.geometry import body_mask
 from nnunet_doselo.dataset.images import read_on_grid, write_array
-from nnunet_doselo.evaluation.dose_metrics import rmae
+from nnunet_doselo.evaluation.dose_metrics import union_rmae
 from nnunet_doselo.evaluation.dvh_pictures import Curves, dvh_curves, dvh_picture
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.predictor.contour_dose import (
@@ -56,12 +56,12 @@ class ContourFiles:
 class ContourDose:
     """Curves of the contour's dose, or, compared, of both doses in the structures of the reference contour.
 
-    rmae: relative mean absolute error of the contour's dose against the reference contour's, a fraction
-    (`dose_metrics.rmae`); None without a comparison.
+    union_rmae: of the contour's dose against the reference contour's, a fraction (`dose_metrics.union_rmae`); None
+    without a comparison.
     """
 
     curves: list[Curves]
-    rmae: float | None = None
+    union_rmae: float | None = None
 
 
 def dose_of_contour(
@@ -96,7 +96,8 @@ def dose_of_contour(
         reference = read_on_grid(files.compare_to, anatomy.grid)
         reference_gy = predict_dose(predictor, anatomy, reference, label_values=label_values, device=device)
         structures = structures_of(predictor, anatomy, reference, label_values)
-        difference = rmae(reference_gy, dose_gy, body_mask(anatomy.ct_hu), predictor.card.guidance.prescription_gy)
+        prescription_gy = predictor.card.guidance.prescription_gy
+        difference = union_rmae(reference_gy, dose_gy, body_mask(anatomy.ct_hu), prescription_gy)
         result = ContourDose(dvh_curves(structures, reference_gy, dose_gy, anatomy.voxel_cc), difference)
     write_array(files.out, dose_gy, anatomy.grid)
     _write_dvh(files, result.curves)

@@ -161,9 +161,9 @@ def test_evaluate_finds_the_datasets_predictor_and_prints_a_table(root: Path) ->
     save_predictor(network, card_of(network), root / "nnUNet_preprocessed" / DATASET / "dose_predictor.ts")
     labels = root / "nnUNet_raw" / DATASET / "labelsTs"
     said, _ = doselo("evaluate", str(labels), "501", "-o", "out", "-np", "1")
-    assert "RMAE" in said
+    assert "union RMAE" in said
     assert "no treatment planning system" in said
-    assert (root / "out" / "labelsTs" / "scores.csv").read_text().startswith("case,rmae,")
+    assert (root / "out" / "labelsTs" / "scores.csv").read_text().startswith("case,union_rmae,rmae,")
 
 
 def test_evaluate_without_a_predictor_names_both_places(root: Path) -> None:

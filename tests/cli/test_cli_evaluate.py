@@ -43,7 +43,7 @@ def test_two_sets_of_contours_are_compared_in_one_table(root: Path) -> None:
     doses = ("--dose-from", f"{DATASET}/doseTs", "half")
     said, _ = evaluate("right", "501", "--versus", "shifted", *doses, "-o", "out", "-np", "1")
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines() if "│" in line]
-    assert rows[0] == ["RMAE % ↓", "right", "0.0 [0.0, 0.0]", "baseline", "", ""]
+    assert rows[0] == ["union RMAE % ↓", "right", "0.0 [0.0, 0.0]", "baseline", "", ""]
     assert rows[1] == ["", "shifted", "50.0 [50.0, 50.0]", "+50.0 [+50.0, +50.0]", "0.5", "0 / 2 of 2"]
     assert ["GTV", "D95 >= 57 Gy", "2", "0", "2"] in rows
     assert "2 cases; differences to right, by case" in said
@@ -60,7 +60,7 @@ def test_one_word_plans_all_contours(root: Path, monkeypatch: pytest.MonkeyPatch
     asked = ("--dose-from", "planner", "--goals", "none", "--gamma", "2%/2mm", "-o", "out", "-np", "1")
     said, _ = evaluate("shifted", "501", "--name", "moved", *asked)
     assert len(planner.calls) == 6
-    assert "noise floor, the true contours planned a second time: RMAE 0.00 % on average" in said
+    assert "noise floor, the true contours planned a second time: union RMAE 0.00 % on average" in said
     assert "p (Holm)" not in said
     assert "clinical goals: none, as asked" in said
     content = json.loads((root / "out" / "moved" / "evaluation.json").read_text())

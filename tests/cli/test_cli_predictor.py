@@ -96,7 +96,7 @@ def test_predict_dose_compares_with_another_contour(root: Path) -> None:
     said, _ = predict("--dataset", "501", "--compare-to", OTHER, "--dvh", "dvh.csv")
     assert said.count("change") == 3
     assert "…" not in said
-    assert "where the reference has at least 10% of Rx" in said
+    assert "where either dose is at least 10% of Rx" in said
     assert (root / "dvh.csv").exists()
 
 

@@ -156,7 +156,9 @@ def test_evaluation_scores_dose_and_overlap(project: Path, predictions: Path, tm
     folder = tmp_path / "predicted"
     scores = pd.read_csv(folder / "scores.csv", index_col="case")
     assert len(scores) == VALIDATION
-    assert {"rmae", "dose_score_gy", "predictor_error_gy", "target_dice", "target_hd95_mm"} <= set(scores.columns)
+    assert {"union_rmae", "rmae", "dose_score_gy", "predictor_error_gy", "target_dice", "target_hd95_mm"} <= set(
+        scores.columns
+    )
     assert (scores["dose_score_gy"] > 0).all()
     summary = json.loads((folder / "summary.json").read_text())
     assert len(json.dumps(summary).split('"sha256": "')[1].split('"')[0]) == 64
@@ -168,7 +170,7 @@ def test_a_perfect_prediction_costs_no_dose(project: Path, tmp_path: Path) -> No
     shutil.copytree(project / "raw" / NAME / "labelsTs", perfect)
     run(["doselo", "evaluate", str(perfect), "502", "-o", str(tmp_path / "out")], environment(project))
     scores = pd.read_csv(tmp_path / "out" / "perfect" / "scores.csv")
-    assert scores["rmae"].tolist() == [0.0] * VALIDATION
+    assert scores["union_rmae"].tolist() == [0.0] * VALIDATION
     assert scores["target_dice"].tolist() == [1.0] * VALIDATION
 
 

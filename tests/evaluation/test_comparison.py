@@ -27,7 +27,7 @@ def compared(folder: Path, *, baseline: str = "A", **more: Any) -> Comparison:
 
 
 def test_differences_and_ranks_by_hand(tmp_path: Path) -> None:
-    found = compared(tmp_path).table.tests["rmae"]["B"]
+    found = compared(tmp_path).table.tests["union_rmae"]["B"]
     assert (found.cases, found.better, found.worse, found.equal) == (7, 6, 1, 0)
     assert found.mean_difference == pytest.approx(-(0.20 + 0.10 + 0.30 - 0.05 + 0.15 + 0.02 + 0.25) / 7)
     assert found.median_difference == pytest.approx(-0.15)
@@ -38,7 +38,7 @@ def test_differences_and_ranks_by_hand(tmp_path: Path) -> None:
 
 
 def test_p_values_and_interval_are_scipys(tmp_path: Path) -> None:
-    tests = compared(tmp_path).table.tests["rmae"]
+    tests = compared(tmp_path).table.tests["union_rmae"]
     differences = np.round([B[case] - A[case] for case in A], 12)
     assert tests["B"].p_value == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue)
     interval = stats.bootstrap((differences,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(1))
@@ -51,7 +51,7 @@ def test_p_values_and_interval_are_scipys(tmp_path: Path) -> None:
 
 
 def test_the_summary_of_each(tmp_path: Path) -> None:
-    found = compared(tmp_path).table.summary["rmae"]["A"]
+    found = compared(tmp_path).table.summary["union_rmae"]["A"]
     values = list(A.values())
     assert (found.cases, found.median) == (7, 0.45)
     assert found.mean == pytest.approx(sum(values) / 7)
@@ -63,7 +63,7 @@ def test_the_summary_of_each(tmp_path: Path) -> None:
 def test_cases_are_ordered_by_impact_on_the_baseline(tmp_path: Path) -> None:
     assert compared(tmp_path).order == ["P7", "P3", "P1", "P5", "P2", "P6", "P4"]
     assert compared(tmp_path, baseline="B").order[0] == "P7"
-    assert set(compared(tmp_path, baseline="B").table.tests["rmae"]) == {"A", "C"}
+    assert set(compared(tmp_path, baseline="B").table.tests["union_rmae"]) == {"A", "C"}
 
 
 def test_folds_are_averaged_by_case(tmp_path: Path) -> None:
@@ -78,14 +78,14 @@ def test_folds_are_averaged_by_case(tmp_path: Path) -> None:
         },
     }
     found = compare_evaluations(tmp_path / "all", folders, baseline="A", titles={"A": "Dice + CE"})
-    assert found.table.values["rmae"] == {
+    assert found.table.values["union_rmae"] == {
         "A": {"P1": pytest.approx(0.3), "P2": pytest.approx(0.4)},
         "B": {"P1": pytest.approx(0.1), "P2": pytest.approx(0.5)},
     }
     assert [contours.title for contours in found.contours] == ["Dice + CE", "B"]
     assert found.contours[1].evaluations == {"0": "../0/B", "1": "../1/B"}
     rows = list(csv.DictReader((tmp_path / "all" / "comparison.csv").read_text().splitlines()))
-    assert [(row["contours"], row["fold"], row["case"], row["rmae"]) for row in rows[:3]] == [
+    assert [(row["contours"], row["fold"], row["case"], row["union_rmae"]) for row in rows[:3]] == [
         ("A", "0", "P1", "0.2"),
         ("A", "0", "P2", "0.4"),
         ("A", "1", "P1", "0.4"),
@@ -93,7 +93,7 @@ def test_folds_are_averaged_by_case(tmp_path: Path) -> None:
 
 
 def test_figures_of_structures_are_compared_too(tmp_path: Path) -> None:
-    """D95 falls by 100 times the RMAE in Gy; the eye is missing in all cases."""
+    """D95 falls by 100 times the union RMAE in Gy; the eye is missing in all cases."""
     found = compared(tmp_path).structures
     assert found.metrics["GTV_d95_gy"].title == "GTV D95, error"
     assert found.values["GTV_d95_gy"]["A"]["P1"] == pytest.approx(50)
@@ -104,8 +104,8 @@ def test_figures_of_structures_are_compared_too(tmp_path: Path) -> None:
 
 def test_one_set_has_a_summary_and_no_tests(tmp_path: Path) -> None:
     found = compare_evaluations(tmp_path, {"A": {"": written(tmp_path, "A", A)}}, baseline="A")
-    assert found.table.tests == {"rmae": {}, "target_dice": {}}
-    assert found.table.summary["rmae"]["A"].cases == 7
+    assert found.table.tests == {"union_rmae": {}, "target_dice": {}}
+    assert found.table.summary["union_rmae"]["A"].cases == 7
 
 
 def test_the_file_is_read_back_as_it_was(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_the_file_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert str(again) == str(found)  # NaN is not itself
     content = json.loads((tmp_path / "comparison.json").read_text(), parse_constant=pytest.fail)
     assert content["format"] == "doselo-comparison/1"
-    assert content["metrics"]["rmae"]["better"] == "lower"
-    test = content["tests"]["rmae"]["B"]
+    assert content["metrics"]["union_rmae"]["better"] == "lower"
+    test = content["tests"]["union_rmae"]["B"]
     assert (test["worse"], test["statistic"], test["ci_method"]) == (1, "mean", "BCa bootstrap")
     assert "interval" not in test
     assert content["provenance"]["contours"]["B"][""]["predictions"] == "/predictions/B"
@@ -126,11 +126,11 @@ def test_the_noise_floor_stands_beside_and_its_bearing_is_told(tmp_path: Path) -
     floor = written(tmp_path, "noise_floor", dict(zip(A, (0.02, 0.06, 0.02, 0.02, 0.02, 0.02, 0.02), strict=True)))
     found = compared(tmp_path, noise_floor=floor)
     assert found.noise_floor is not None
-    assert found.noise_floor["rmae"].max == 0.06
-    assert found.noise_floor["rmae"].mean == pytest.approx(0.18 / 7)
-    assert any("RMAE 2.57 % on average, 6.00 % at most" in remark for remark in found.remarks)
+    assert found.noise_floor["union_rmae"].max == 0.06
+    assert found.noise_floor["union_rmae"].mean == pytest.approx(0.18 / 7)
+    assert any("union RMAE 2.57 % on average, 6.00 % at most" in remark for remark in found.remarks)
     within = [remark for remark in found.remarks if "within the noise floor" in remark]
-    assert within == ["C: its difference in RMAE to the baseline is within the noise floor"]
+    assert within == ["C: its difference in union RMAE to the baseline is within the noise floor"]
 
 
 def test_values_that_are_missing_are_named_and_left_out_of_pairs(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ def test_what_was_written_is_read(folder: Path) -> None:
 
 def test_json_has_null_where_there_is_no_value(folder: Path) -> None:
     content = json.loads((folder / "evaluation.json").read_text(), parse_constant=pytest.fail)
-    assert content["format"] == "doselo-evaluation/1"
-    assert content["cases"][1]["scores"] == {"rmae": 0.0, "target_dice": None}
+    assert content["format"] == "doselo-evaluation/2"
+    assert content["cases"][1]["scores"] == {"union_rmae": 0.0, "target_dice": None}
     assert content["cases"][0]["structures"]["Eye_L"]["reference"] == {"dmean_gy": None}
 
 
@@ -66,8 +66,8 @@ def test_a_case_twice_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     [
         (None, r"evaluation\.json: no such file \(.*\); it is written by `doselo evaluate`"),
         ("{", "not valid JSON"),
-        ('{"format": "doselo-evaluation/9"}', "must have format doselo-evaluation/1, found doselo-evaluation/9"),
-        ("[]", "must have format doselo-evaluation/1, found None"),
+        ('{"format": "doselo-evaluation/9"}', "must have format doselo-evaluation/2, found doselo-evaluation/9"),
+        ("[]", "must have format doselo-evaluation/2, found None"),
     ],
 )
 def test_what_is_no_evaluation_is_refused(tmp_path: Path, content: str | None, message: str) -> None:

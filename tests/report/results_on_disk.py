@@ -1,6 +1,6 @@
 """A small folder of results, numbers by hand: three trainers, five phantom patients of 8 x 24 x 24 voxels, one fold.
 
-RMAE in per cent of the cases P0 to P4, and the difference of BEST to BASELINE:
+Union RMAE in per cent of the cases P0 to P4, and the difference of BEST to BASELINE:
 
     BASELINE     40  30  20  15  10    mean 23
     MIDDLE       38  30  20  15  12    mean 23
@@ -22,12 +22,12 @@ SHAPE = (8, 24, 24)
 BASELINE, MIDDLE, BEST = "nnUNetTrainer", "nnUNetTrainerBCE", "nnUNetTrainerDOSELO"
 TITLES = {BASELINE: "Dice + CE", MIDDLE: "BCE", BEST: "DOSELO"}
 CASES = [f"P{number}" for number in range(5)]
-RMAE = {
+UNION_RMAE = {
     BASELINE: [0.40, 0.30, 0.20, 0.15, 0.10],
     MIDDLE: [0.38, 0.30, 0.20, 0.15, 0.12],
     BEST: [0.20, 0.20, 0.15, 0.13, 0.20],
 }
-DICE = {name: [0.9, 0.8, 0.7, 0.6, 0.5] for name in RMAE}
+DICE = {name: [0.9, 0.8, 0.7, 0.6, 0.5] for name in UNION_RMAE}
 DATASET = {
     "name": "Dataset999_Small",
     "split": "Ts",
@@ -38,9 +38,9 @@ DATASET = {
 }
 SAYS = "the built-in planner (fluence optimisation, not a deliverable plan); /plans"
 METRICS = {
-    "rmae": {
-        "key": "rmae",
-        "title": "RMAE",
+    "union_rmae": {
+        "key": "union_rmae",
+        "title": "union RMAE",
         "unit": "%",
         "better": "lower",
         "meaning": "what the mistake costs",
@@ -61,19 +61,19 @@ METRICS = {
 
 def write_results(folder: Path, cases: Sequence[str] = CASES, names: Mapping[str, str] | None = None) -> Path:
     """The whole folder; more than five cases share the files of five patients. `names`: others of the trainers."""
-    called = names or {name: name for name in RMAE}
+    called = names or {name: name for name in UNION_RMAE}
     for number, patient in enumerate(CASES):
         _write_references(folder / "data", patient, number)
-    for name in RMAE:
+    for name in UNION_RMAE:
         _write_evaluation(folder, name, called[name], cases)
     _write_json(folder / "comparison.json", comparison(cases, called))
     return folder
 
 
 def comparison(cases: Sequence[str], called: Mapping[str, str]) -> dict[str, Any]:
-    values = {"rmae": RMAE, "target_dice": DICE}
+    values = {"union_rmae": UNION_RMAE, "target_dice": DICE}
     by_name = {
-        key: {called[name]: {case: of[name][n % 5] for n, case in enumerate(cases)} for name in RMAE}
+        key: {called[name]: {case: of[name][n % 5] for n, case in enumerate(cases)} for name in UNION_RMAE}
         for key, of in values.items()
     }
     by_name["target_dice"][called[BEST]][cases[-1]] = None
@@ -84,21 +84,21 @@ def comparison(cases: Sequence[str], called: Mapping[str, str]) -> dict[str, Any
         "baseline": called[BASELINE],
         "contours": [
             {"name": called[name], "title": TITLES[name], "evaluations": {"0": f"evaluations/{name}/fold_0"}}
-            for name in RMAE
+            for name in UNION_RMAE
         ],
         "order": list(cases),
         "metrics": METRICS,
         "values": by_name,
         "summary": {
-            "rmae": {
+            "union_rmae": {
                 called[BASELINE]: summary(0.23, 0.14, 0.33),
                 called[MIDDLE]: summary(0.23, 0.15, 0.32),
                 called[BEST]: summary(0.176, 0.151, 0.196),
             },
-            "target_dice": {called[name]: summary(0.7, 0.58, 0.82) for name in RMAE},
+            "target_dice": {called[name]: summary(0.7, 0.58, 0.82) for name in UNION_RMAE},
         },
         "tests": {
-            "rmae": {
+            "union_rmae": {
                 called[MIDDLE]: paired(0.0, -0.012, 0.012, p=1.0, better=1, worse=1),
                 called[BEST]: paired(-0.054, -0.128, 0.034, p=0.04, better=4, worse=1),
             },
@@ -106,7 +106,7 @@ def comparison(cases: Sequence[str], called: Mapping[str, str]) -> dict[str, Any
         },
         "structures": {"metrics": {}, "values": {}, "summary": {}, "tests": {}},
         "noise_floor": {
-            "rmae": {"mean": 0.004, "max": 0.006, "cases": 5},
+            "union_rmae": {"mean": 0.004, "max": 0.006, "cases": 5},
             "target_dice": {"mean": 1.0, "max": 1.0, "cases": 5},
         },
         "remarks": ["with 5 cases no test can reach p = 0.05, whatever the differences"],
@@ -170,7 +170,7 @@ def _write_evaluation(folder: Path, name: str, called: str, cases: Sequence[str]
         write_array(place / "predictions" / f"{patient}.nii.gz", mask, grid)
         write_array(place / "plans" / f"{patient}.nii.gz", phantoms.dose_for(mask), grid)
     content = {
-        "format": "doselo-evaluation/1",
+        "format": "doselo-evaluation/2",
         "name": called,
         "provenance": {"dose": {"kind": "open planner", "says": SAYS}, "cases": "5 of 5 in the split"},
         "dataset": DATASET,
@@ -189,7 +189,7 @@ def _case(folder: Path, place: Path, name: str, case: str, number: int) -> dict[
     island = {"volume_cc": 0.108, "distance_mm": 21.0, "beyond_cc": 0.054, "mean_gy": 58.0, "max_gy": 60.0}
     return {
         "case": case,
-        "scores": {"rmae": RMAE[name][number], "target_dice": DICE[name][number]},
+        "scores": {"union_rmae": UNION_RMAE[name][number], "target_dice": DICE[name][number]},
         "structures": {
             "GTV": {"reference": {"d95_gy": 59.0, "dmean_gy": 60.0}, "evaluated": {"d95_gy": 41.0, "dmean_gy": 50.0}},
             "Eye_L": {"reference": {"d95_gy": 1.0, "dmean_gy": 2.0}, "evaluated": {"d95_gy": 3.0, "dmean_gy": 4.0}},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 from plotly.offline import get_plotlyjs
-from results_on_disk import BASELINE, BEST, CASES, MIDDLE, RMAE, SAYS, write_results
+from results_on_disk import BASELINE, BEST, CASES, MIDDLE, SAYS, UNION_RMAE, write_results
 from typer.testing import CliRunner
 from written_reports import Written, report_on
 
@@ -63,10 +63,10 @@ def test_the_headline_has_means_intervals_tests_and_the_noise_floor(written: Wri
 
 def test_the_result_is_put_in_words(written: Written) -> None:
     assert written.told["words"] == [
-        "BCE against Dice + CE: RMAE 23.0 % instead of 23.0 %, mean difference 0.0 percentage points [−1.2, 1.2], "
-        "p = 1.000; of 5 cases 1 better, 1 worse. So few cases cannot show a difference: with 2 that differ and 2 "
-        "trainers compared, p cannot fall below 0.500.",
-        "DOSELO against Dice + CE: RMAE 17.6 % instead of 23.0 %, mean difference −5.4 percentage points [−12.8, "
+        "BCE against Dice + CE: union RMAE 23.0 % instead of 23.0 %, mean difference 0.0 percentage points [−1.2, "
+        "1.2], p = 1.000; of 5 cases 1 better, 1 worse. So few cases cannot show a difference: with 2 that differ and "
+        "2 trainers compared, p cannot fall below 0.500.",
+        "DOSELO against Dice + CE: union RMAE 17.6 % instead of 23.0 %, mean difference −5.4 percentage points [−12.8, "
         "3.4], p = 0.040; of 5 cases 4 better, 1 worse. Better.",
     ]
 
@@ -101,7 +101,7 @@ def test_all_tests_are_listed(written: Written) -> None:
 
 def test_bars_are_in_per_cent_in_the_order_of_impact(written: Written) -> None:
     impact = written.told["impact"]
-    assert (impact["y_title"], impact["cases"]) == ("RMAE [%]", CASES)
+    assert (impact["y_title"], impact["cases"]) == ("union RMAE [%]", CASES)
     assert {one["name"]: one["values"] for one in impact["series"]} == {
         "Dice + CE": [40.0, 30.0, 20.0, 15.0, 10.0],
         "BCE": [38.0, 30.0, 20.0, 15.0, 12.0],
@@ -113,9 +113,9 @@ def test_best_median_and_worst_are_shown_with_their_difference(written: Written)
     assert written.told["chosen_against"] == BEST
     headings = [text_of(one) for one in re.findall(r"<h3>.*?</h3>", written.html)]
     assert headings[1:4] == [
-        "Best: P0 difference in RMAE −20.0 percentage points",
-        "Median: P2 difference in RMAE −5.0 percentage points",
-        "Worst: P4 difference in RMAE +10.0 percentage points",
+        "Best: P0 difference in union RMAE −20.0 percentage points",
+        "Median: P2 difference in union RMAE −5.0 percentage points",
+        "Worst: P4 difference in union RMAE +10.0 percentage points",
     ]
     assert text_of(written.html).count("Every difference is trainer less baseline") == 1
     assert len(re.findall(r'<img class="panel" src="data:image/png;base64,', written.html)) == 3
@@ -176,7 +176,7 @@ EVIL = "</script><script>document.title='caught'</script>"
 
 def test_twenty_of_more_cases_fit_and_no_name_is_markup(tmp_path: Path) -> None:
     cases = [*(f"Q{number:02d}" for number in range(21)), EVIL]
-    found = report_on(write_results(tmp_path, cases, {name: name + EVIL for name in RMAE}))
+    found = report_on(write_results(tmp_path, cases, {name: name + EVIL for name in UNION_RMAE}))
     assert "<script>document" not in found.html
     # plotly, charts, settings, twenty cases, glue
     assert found.html.count("</script>") == found.html.count("<script") == 24

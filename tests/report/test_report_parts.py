@@ -159,12 +159,12 @@ def words_of(key: str, floor: float | None, **tests: PairedComparison) -> list[s
 @pytest.mark.parametrize(
     ("key", "difference", "p", "floor", "verdict"),
     [
-        ("rmae", -0.02, 0.01, 0.001, "Better."),
-        ("rmae", 0.02, 0.01, 0.001, "Worse."),
+        ("union_rmae", -0.02, 0.01, 0.001, "Better."),
+        ("union_rmae", 0.02, 0.01, 0.001, "Worse."),
         ("target_dice", 0.02, 0.01, 1.0, "Better."),
-        ("rmae", -0.02, 0.2, 0.001, "No difference is shown."),
-        ("rmae", -0.02, NAN, None, "No difference is shown."),
-        ("rmae", -0.02, 0.01, 0.03, "This is within the noise floor: no difference."),
+        ("union_rmae", -0.02, 0.2, 0.001, "No difference is shown."),
+        ("union_rmae", -0.02, NAN, None, "No difference is shown."),
+        ("union_rmae", -0.02, 0.01, 0.03, "This is within the noise floor: no difference."),
     ],
 )
 def test_the_verdict_heeds_direction_test_and_noise(
@@ -185,7 +185,7 @@ def test_the_verdict_heeds_direction_test_and_noise(
     ],
 )
 def test_too_few_cases_are_not_taken_for_no_difference(worse: int, equal: int, verdict: str) -> None:
-    (sentence,) = words_of("rmae", None, other=compared(0.09, 0.5, better=0, worse=worse, equal=equal))
+    (sentence,) = words_of("union_rmae", None, other=compared(0.09, 0.5, better=0, worse=worse, equal=equal))
     assert (
         f"mean difference +9.0 percentage points [9.0, 9.0], p = 0.500; of {worse + equal} cases 0 better" in sentence
     )
@@ -196,24 +196,24 @@ def test_trainers_that_are_compared_together_need_more_cases() -> None:
     """Six cases reach 0.03125; of two trainers the better one has to stay below half of 0.05."""
     six = compared(-0.02, 0.0625, better=6, worse=0)
     nothing = compared(NAN, NAN, better=0, worse=0)
-    assert words_of("rmae", None, B=six, C=six)[0].endswith(
+    assert words_of("union_rmae", None, B=six, C=six)[0].endswith(
         "with 6 that differ and 2 trainers compared, p cannot fall below 0.062."
     )
     # a trainer without a case is none of the family
-    assert words_of("rmae", None, B=six, C=nothing)[0].endswith("No difference is shown.")
+    assert words_of("union_rmae", None, B=six, C=nothing)[0].endswith("No difference is shown.")
 
 
 def test_a_trainer_without_a_value_is_said_to_have_none() -> None:
     summary = Summary(NAN, NAN, NAN, NAN, NAN, "none", 0)
-    rows = MetricRows(BY_KEY["rmae"], {"B": Cell(summary, compared(NAN, NAN)), "A": Cell(summary, None)}, None)
+    rows = MetricRows(BY_KEY["union_rmae"], {"B": Cell(summary, compared(NAN, NAN)), "A": Cell(summary, None)}, None)
     assert in_words(rows, {"A": "base", "B": "other"}, "A") == [
-        "other against base: no case has a value of RMAE for both."
+        "other against base: no case has a value of union RMAE for both."
     ]
 
 
 def test_numbers_are_told_with_sign_and_without_false_zeros() -> None:
-    rmae = BY_KEY["rmae"]
-    assert [signed(rmae, value) for value in (0.0214, -0.0214, -0.0001, NAN)] == ["+2.1", "−2.1", "0.0", "–"]
+    metric = BY_KEY["union_rmae"]
+    assert [signed(metric, value) for value in (0.0214, -0.0214, -0.0001, NAN)] == ["+2.1", "−2.1", "0.0", "–"]
     assert [p_text(p) for p in (0.0004, 0.03, NAN)] == ["p < 0.001", "p = 0.030", "no test"]
 
 
@@ -244,11 +244,11 @@ def test_curves_are_means_over_folds_where_all_have_a_value() -> None:
 
 def test_plotly_knows_every_property_of_the_charts() -> None:
     """Its Python half refuses what it does not know."""
-    bars = BarChart("RMAE [%]", ("001", "002"), (BarSeries("A", trainer_style(1), (1.0, None)),))
+    bars = BarChart("union RMAE [%]", ("001", "002"), (BarSeries("A", trainer_style(1), (1.0, None)),))
     lines = tuple(ChartLine("A", trainer_style(number), (1, 2), (0.5, None), faint=bool(number)) for number in range(2))
     panels = [LinePanel("Loss", "epoch", "1", lines), LinePanel("Dice", "epoch", "1", lines)]
     drawn = go.Figure(bars_for_plotly(bars))
-    assert (drawn.layout.xaxis.type, drawn.layout.yaxis.title.text) == ("category", "RMAE [%]")
+    assert (drawn.layout.xaxis.type, drawn.layout.yaxis.title.text) == ("category", "union RMAE [%]")
     drawn = go.Figure(lines_for_plotly(panels))
     # one of four lines stands in the legend, and switches them all
     assert [trace.showlegend for trace in drawn.data] == [True, False, False, False]

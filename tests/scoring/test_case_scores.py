@@ -77,7 +77,7 @@ def test_a_plateau_of_two_per_cent_less_by_hand(files: Files, dataset: ExtendedD
     files.write(dataset.path("oars", CASE, "Ts"), np.where(CUBE, 0, oars))
     found = files.evaluate(CUBE, CUBE, 60.0 * CUBE, 58.8 * CUBE)
     body = phantoms.head().sum()
-    assert found.score("rmae") == pytest.approx(0.02)
+    assert found.score("union_rmae") == found.score("rmae") == pytest.approx(0.02)
     assert found.score("dose_score_gy") == pytest.approx(64 * 1.2 / body)
     # three figures of the target differ by 1.2 Gy, two of each of the three organs, outside the cube, by nothing
     assert found.score("dvh_score_gy") == pytest.approx(3 * 1.2 / 9)
@@ -116,9 +116,16 @@ def test_an_island_is_listed_with_its_distance_and_dose(files: Files) -> None:
         (
             CUBE,
             NOTHING,
-            {"rmae": 1.0, "gamma_pass_percent": 0.0, "target_dice": 0.0, "islands": 0.0, "goals_lost": 1.0},
+            {
+                "union_rmae": 1.0,
+                "rmae": 1.0,
+                "gamma_pass_percent": 0.0,
+                "target_dice": 0.0,
+                "islands": 0.0,
+                "goals_lost": 1.0,
+            },
         ),
-        (NOTHING, CUBE, {"target_dice": 0.0, "islands": 1.0, "goals_lost": 0.0}),
+        (NOTHING, CUBE, {"union_rmae": 10.0, "target_dice": 0.0, "islands": 1.0, "goals_lost": 0.0}),
         (NOTHING, NOTHING, {"dose_score_gy": 0.0, "islands": 0.0, "goals_lost": 0.0}),
     ],
     ids=["nothing found", "nothing to find", "neither"],
@@ -133,6 +140,7 @@ def test_empty_contours_have_no_distances_and_no_crash(
         assert math.isnan(found.score(key))
     if not reference.any():
         assert math.isnan(found.score("rmae"))
+        assert math.isnan(found.score("union_rmae")) == (not evaluated.any())
         assert math.isnan(found.score("gamma_pass_percent"))
         assert all(math.isnan(value) for value in found.structures["GTV"].reference.values())
 
@@ -155,7 +163,7 @@ def test_a_target_of_one_voxel(files: Files) -> None:
     one = NOTHING.copy()
     one[8, 14, 14] = 1
     found = files.evaluate(one, np.roll(one, 1, axis=0), 60.0 * one, 60.0 * np.roll(one, 1, axis=0))
-    assert (found.score("rmae"), found.score("target_dice")) == (1, 0)
+    assert (found.score("union_rmae"), found.score("rmae"), found.score("target_dice")) == (5.5, 1, 0)
     assert found.score("target_hd_mm") == pytest.approx(3)
     assert found.structures["GTV"].reference["d98_gy"] == 60
     assert found.structures["GTV"].evaluated["dmean_gy"] == 0

@@ -79,16 +79,18 @@ def test_identical_contours_cost_nothing(dataset: ExtendedDataset, predictions: 
     rows = scored(dataset, predictions)
     assert [row.case for row in rows] == CASES
     for row in rows:
-        assert row.score("rmae") == row.score("dose_score_gy") == row.score("target_fp_beyond_20mm_cc") == 0
+        assert row.score("union_rmae") == row.score("rmae") == 0
+        assert row.score("dose_score_gy") == row.score("target_fp_beyond_20mm_cc") == 0
         assert row.score("target_hd95_mm") == row.score("GTV_hd95_mm") == 0
         assert row.score("target_dice") == row.score("GTV_dice") == 1
 
 
 def test_a_shift_by_one_voxel_by_hand(dataset: ExtendedDataset, predictions: Path) -> None:
-    """48 of 64 voxels are common, 16 lose 60 Gy and 16 others get it."""
+    """48 of 64 voxels are common, 16 lose 60 Gy and 16 others get it, which is ten times the threshold."""
     predict(predictions, cube(shift=1))
     (row,) = scored(dataset, predictions)
     assert row.score("rmae") == pytest.approx(16 / 64)
+    assert row.score("union_rmae") == pytest.approx((16 * 1 + 16 * 10) / 80)
     assert row.score("dose_score_gy") == pytest.approx(32 * 60 / phantoms.head().sum())
     assert row.score("target_dice") == pytest.approx(0.75)
     assert row.score("target_hd95_mm") == pytest.approx(3)
@@ -145,18 +147,30 @@ def test_an_empty_prediction_has_no_distance_and_is_named(dataset: ExtendedDatas
     predict(predictions, cube(), 0 * cube())
     _, empty = scored(dataset, predictions)
     assert np.isnan(empty.score("target_hd95_mm"))
-    assert (empty.score("target_dice"), empty.score("rmae")) == (0, 1)
+    assert (empty.score("target_dice"), empty.score("union_rmae"), empty.score("rmae")) == (0, 1, 1)
     hd95 = summary(predictions)["metrics"]["target_hd95_mm"]
     assert hd95["not_finite"] == ["Phantom_002"]
     assert (hd95["mean"], hd95["finite_cases"]) == (0, 1)
 
 
-def test_an_empty_reference_gives_a_report_without_pictures(dataset: ExtendedDataset, predictions: Path) -> None:
+def test_of_an_empty_reference_all_that_was_drawn_is_wrong(dataset: ExtendedDataset, predictions: Path) -> None:
     write(dataset.path("labels", "Phantom_001", "Ts"), 0 * cube())
     predict(predictions, cube())
     (row,) = scored(dataset, predictions)
     assert np.isnan(row.score("rmae"))
+    assert row.score("union_rmae") == pytest.approx(10)
     assert row.score("dose_score_gy") == pytest.approx(64 * 60 / phantoms.head().sum())
+    assert {file.name for file in (predictions.parent / "out").iterdir()} == WRITTEN | PREDICTED | {
+        "worst.png",
+        "median.png",
+    }
+
+
+def test_without_any_dose_there_are_no_pictures(dataset: ExtendedDataset, predictions: Path) -> None:
+    write(dataset.path("labels", "Phantom_001", "Ts"), 0 * cube())
+    predict(predictions, 0 * cube())
+    (row,) = scored(dataset, predictions)
+    assert np.isnan(row.score("union_rmae"))
     assert {file.name for file in (predictions.parent / "out").iterdir()} == WRITTEN | PREDICTED
 
 
@@ -166,7 +180,7 @@ def test_table_summary_and_pictures_say_where_they_come_from(dataset: ExtendedDa
     out = predictions.parent / "out"
     assert {file.name for file in out.iterdir()} == WRITTEN | PREDICTED | {"worst.png", "median.png"}
     (row,) = csv.DictReader((out / "scores.csv").read_text().splitlines())
-    assert (row["case"], float(row["rmae"])) == ("Phantom_001", pytest.approx(0.25))
+    assert (row["case"], float(row["union_rmae"]), float(row["rmae"])) == ("Phantom_001", 2.2, 0.25)
     said = summary(predictions)["provenance"]
     assert said["dose_predictor"]["sha256"] == SHA256
     assert said["dose_predictor"]["mae_gy"] == 1.5
@@ -268,7 +282,7 @@ def test_planned_doses_are_compared_with_the_datasets_by_hand(
     body = phantoms.head().sum()
     assert shifted.score("rmae") == pytest.approx(16 / 64)
     assert shifted.score("dose_score_gy") == pytest.approx(32 * 50 / body)
-    assert (empty.score("rmae"), empty.score("target_dice")) == (1, 0)
+    assert (empty.score("union_rmae"), empty.score("rmae"), empty.score("target_dice")) == (1, 1, 0)
     assert empty.score("dose_score_gy") == pytest.approx(64 * 50 / body)
     assert np.isnan(empty.score("target_hd95_mm"))
     assert not [name for name in shifted.scores if "predictor" in name or "planned" in name]
@@ -281,6 +295,7 @@ def test_reference_doses_can_be_others_than_the_datasets(
     source = PlannedDoses(dataset, planned, references)
     shifted, _ = scored(dataset, predictions, source)
     assert shifted.score("rmae") == pytest.approx((48 * 10 / 40 + 16) / 64)
+    assert shifted.score("union_rmae") == pytest.approx((48 * 10 / 40 + 16 + 16 * 50 / 6) / 80)
     assert summary(predictions)["provenance"]["reference_dose"].endswith(f"; {references}")
 
 
@@ -337,8 +352,8 @@ def test_every_case_is_drawn_on_request(dataset: ExtendedDataset, predictions: P
     out = predictions.parent / "out"
     evaluate_folder(dataset, predictions, PlannedDoses(dataset, planned), out, all_pictures=True)
     first, second = ((out / "pictures" / f"{case}.png").read_bytes() for case in CASES)
-    # the shifted contour loses a quarter of the dose, the empty one all of it
-    assert ((out / "median.png").read_bytes(), (out / "worst.png").read_bytes()) == (first, second)
+    # the empty contour loses all dose, 1; what the shifted one adds beside counts 50 / 6, which makes it 1.9
+    assert ((out / "worst.png").read_bytes(), (out / "median.png").read_bytes()) == (first, second)
 
 
 def test_planned_doses_need_neither_torch_nor_nnunet() -> None:

@@ -59,18 +59,18 @@ def test_dvhs_of_the_target_and_the_organs(files: ContourFiles) -> None:
     assert (gtv.name, gtv.reference.mean_gy, gtv.reference.dose_at_volume(0.95)) == ("GTV", 60, 60)
     assert gtv.reference.volume_cc == pytest.approx(64 * 0.027)
     assert [one.name for one in organs] == list(phantoms.OARS)
-    assert found.rmae is None
+    assert found.union_rmae is None
 
 
 def test_an_edit_is_read_in_the_reference_contour(files: ContourFiles) -> None:
-    """48 of the reference's 64 voxels keep 60 Gy, 16 lose all; the 16 outside have no reference dose."""
+    """48 of the reference's 64 voxels keep 60 Gy, 16 lose all, and the 16 outside get ten times the 6 Gy."""
     _, found = compared(files)
     gtv = found.curves[0]
     assert gtv.evaluated
     assert (gtv.reference.mean_gy, gtv.evaluated.mean_gy) == (60, 45)
     assert (gtv.reference.dose_at_volume(0.95), gtv.evaluated.dose_at_volume(0.95)) == (60, 0)
     assert gtv.evaluated.volume_at_dose(60) == 0.75
-    assert found.rmae == pytest.approx(0.25)
+    assert found.union_rmae == pytest.approx((16 * 1 + 16 * 10) / 80)
 
 
 def test_compared_the_contours_own_dose_is_written(files: ContourFiles) -> None:

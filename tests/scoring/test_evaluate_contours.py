@@ -70,10 +70,10 @@ def test_all_contours_are_planned_like_the_reference_and_once(
     assert {path.name for path in out.iterdir()} == {
         *("reference", "right", "shifted", "noise_floor", "comparison.json", "comparison.csv")
     }
-    assert found.table.values["rmae"]["right"] == dict.fromkeys(CASES, 0)
-    assert all(value > 0 for value in found.table.values["rmae"]["shifted"].values())
+    assert found.table.values["union_rmae"]["right"] == dict.fromkeys(CASES, 0)
+    assert all(value > 0 for value in found.table.values["union_rmae"]["shifted"].values())
     assert found.noise_floor is not None
-    assert (found.noise_floor["rmae"].max, found.noise_floor["rmae"].cases) == (0, 2)
+    assert (found.noise_floor["union_rmae"].max, found.noise_floor["union_rmae"].cases) == (0, 2)
     assert found.dose["kind"] == "open planner"
     run(dataset, sets, planned(dataset, out), out)
     assert len(planner.calls) == 8
@@ -115,11 +115,11 @@ def test_folders_of_doses_go_with_the_contours_of_their_place(
     found = run(dataset, sets, origin, tmp_path / "out", baseline="shifted")
     assert found.baseline == "shifted"
     assert found.noise_floor is None
-    assert found.table.values["rmae"] == {
+    assert found.table.values["union_rmae"] == {
         "right": dict.fromkeys(CASES, 0),
         "shifted": dict.fromkeys(CASES, pytest.approx(0.5)),
     }
-    (right,) = found.table.tests["rmae"].values()
+    (right,) = found.table.tests["union_rmae"].values()
     assert (right.better, right.worse, right.mean_difference) == (2, 0, pytest.approx(-0.5))
     assert found.structures.values["GTV_dmean_gy"]["right"] == dict.fromkeys(CASES, 0)
 
