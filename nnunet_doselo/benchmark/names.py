@@ -136,15 +136,15 @@ def _title(name: str) -> str:
     if parsed is None:
         return name
     base, settings = parsed
-    return " ".join(
-        [base.removeprefix(STOCK_TRAINER).replace("_", " "), *_differences(settings, TRAINERS[base].settings)]
-    )
+    kind = base.removeprefix(STOCK_TRAINER).replace("_", " ") or "nnU-Net"
+    return " ".join([kind, *_differences(settings, TRAINERS[base].settings)])
 
 
 def _differences(settings: TrainerSettings, usual: TrainerSettings) -> list[str]:
     said = {
         "dose_weight": f"λ={settings.dose_weight:g}" if settings.dose_weight is not None else "",
         "straight_through": "straight-through" if settings.straight_through else "soft",
+        "in_domain": "domain",
         "warmup_epochs": f"warm-up {settings.warmup_epochs}",
     }
     return [text for name, text in said.items() if getattr(settings, name) != getattr(usual, name)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -24,13 +24,14 @@ from nnunet_doselo.losses.axial import AxialDoseLoss, AxialLayout
 from nnunet_doselo.losses.compound import DoseGuidedLoss
 from nnunet_doselo.losses.heads import Heads
 from nnunet_doselo.losses.voxel import make_voxel_loss
-from nnunet_doselo.predictor.artifact import FrozenPredictor, find_predictor, load_predictor
+from nnunet_doselo.predictor.artifact import FrozenPredictor
+from nnunet_doselo.trainer.domain import nnUNetTrainerInDomain
 from nnunet_doselo.trainer.log import DoseLogger, log_terms, mean_terms, save_if_best_dose
 from nnunet_doselo.trainer.trainer_names import TRAINERS, TrainerSettings
 
 
-class nnUNetTrainerOfLength(nnUNetTrainer):
-    """nnU-Net's own trainer but for its number of epochs and of iterations."""
+class nnUNetTrainerOfLength(nnUNetTrainerInDomain):
+    """nnU-Net's own trainer but for its number of epochs and of iterations, and its augmentation if asked."""
 
     settings: TrainerSettings = TRAINERS["nnUNetTrainer"].settings
 
@@ -103,9 +104,7 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         guidance = DoseGuidance.from_dataset_json(self.dataset_json, self.plans_manager.dataset_name)
         require_guidable(self.plans_manager, self.configuration_manager, self.configuration_name)
         dim = len(self.configuration_manager.patch_size)
-        predictor = load_predictor(find_predictor(Path(self.preprocessed_dataset_folder_base), dim), self.device)
-        predictor.card.require_for(dim, self.configuration_name, predictor.path)
-        predictor.card.require_fitting(guidance, predictor.path)
+        predictor = self.keep_to_domain(self.device)
         self._record(predictor)
         self.context = ContextFolder(
             raw_dataset(self.plans_manager.dataset_name),
@@ -148,12 +147,11 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         folder = self.context.folder
         return DatasetWithContext(training, folder), DatasetWithContext(validation, folder)
 
-    @staticmethod
-    def get_training_transforms(*args: Any, **kwargs: Any) -> BasicTransform:
-        return with_context(nnUNetTrainer.get_training_transforms(*args, **kwargs))
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
+        return with_context(super().get_training_transforms(*args, **kwargs))
 
     @staticmethod
-    def get_validation_transforms(*args: Any, **kwargs: Any) -> BasicTransform:
+    def get_validation_transforms(*args: Any, **kwargs: Any) -> ComposeTransforms:
         return with_context(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
 
     def on_train_epoch_start(self) -> None:

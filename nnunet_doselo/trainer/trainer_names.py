@@ -14,6 +14,7 @@ class TrainerSettings:
     """`dose_weight` is lambda, None without dose term; None elsewhere means nnU-Net's default.
 
     `straight_through`: the predictor sees the network's decisions, and the gradient passes as if it saw probabilities.
+    `in_domain`: augmentation stays within what the dose predictor has seen; with a dose term it always does.
     `voxel_loss` is nnU-Net's own, binary cross-entropy, or that and nnU-Net's soft Dice.
     """
 
@@ -23,6 +24,7 @@ class TrainerSettings:
     iterations_per_epoch: int | None = None
     straight_through: bool = True
     warmup_epochs: int = 0
+    in_domain: bool = False
 
     def dose_weight_in(self, epoch: int) -> float:
         """lambda in an epoch counted from 0: rises linearly from 0, is whole after `warmup_epochs` epochs."""
@@ -61,11 +63,11 @@ TRAINERS = {
         TrainerSettings(), "BCE + lambda * dose term", "the same on one made-up batch"
     ),
     STOCK_TRAINER: NamedTrainer(
-        TrainerSettings("nnunet", None), "nnU-Net's own", "the baseline; with Niterations it is of that length"
+        TrainerSettings("nnunet", None), "nnU-Net's own", "the baseline; ours with Niterations or domain"
     ),
 }
-STOCK_NAME = rf"{STOCK_TRAINER}(_\d+epochs)?_\d+iterations"
-"""nnU-Net's own trainer is ours only with a number of iterations: `nnUNetTrainer_100epochs` is nnU-Net's."""
+STOCK_NAME = rf"{STOCK_TRAINER}(?=.*_(domain|\d+iterations)(_|$))(_(domain|\d+epochs|\d+iterations))+"
+"""nnU-Net's own is ours only with a number of iterations or another augmentation: `nnUNetTrainer_100epochs` is not."""
 
 
 def _count(digits: str) -> int:
@@ -85,6 +87,7 @@ class Suffix:
     meaning: str
     example: str
     of_dose_term: bool = False
+    without_dose_term: bool = False
 
 
 SUFFIXES = (
@@ -131,14 +134,23 @@ SUFFIXES = (
         "batches an epoch (validation: a fifth of it)",
         "nnUNetTrainer_3epochs_40iterations",
     ),
+    Suffix(
+        "in_domain",
+        r"(domain)",
+        lambda _: True,
+        "domain",
+        "augmentation within what the dose predictor has seen, as trainers with a dose term have it",
+        "nnUNetTrainer_domain",
+        without_dose_term=True,
+    ),
 )
 
 
 def parse_trainer_name(name: str) -> tuple[str, TrainerSettings] | None:
     """Name without suffixes, and settings; None if the name is none of ours.
 
-    nnU-Net's own trainer is ours where its name sets the iterations (nnUNetTrainer_3epochs_40iterations): the baseline
-    of a short run. Without them (nnUNetTrainer_100epochs) it is nnU-Net's.
+    nnU-Net's own trainer is ours where its name sets the iterations (nnUNetTrainer_3epochs_40iterations) or the
+    augmentation (nnUNetTrainer_domain). Without them (nnUNetTrainer_100epochs) it is nnU-Net's.
 
     >>> parse_trainer_name("nnUNetTrainerDOSELO_lambda0p1_50epochs")[1].dose_weight
     0.1
@@ -169,6 +181,8 @@ def _read(piece: str, settings: TrainerSettings) -> tuple[Suffix, Any]:
         raise DoseloError(f"unknown suffix {piece}; known are {known}; `doselo trainers` shows all")
     if suffix.of_dose_term and settings.dose_weight is None:
         raise DoseloError(f"has no dose term that a suffix could set, found {piece}")
+    if suffix.without_dose_term and settings.dose_weight is not None:
+        raise DoseloError(f"has a dose term, and so what the suffix {piece} gives to others")
     return suffix, suffix.read(re.fullmatch(suffix.pattern, piece)[1])  # type: ignore[index]
 
 

@@ -221,7 +221,7 @@ def test_conversion_and_training_keep_apart_and_import_siblings_relatively(own: 
 
 
 def test_only_the_trainer_subclasses_nnunets_trainer() -> None:
-    """The paper's pair and the speed trainers build on it, with another training around it."""
+    """In one place: the guided trainers build on it, and on them the paper's pair and the speed trainers."""
     bases = {
         (name, ast.unparse(base).rpartition(".")[2])
         for name in MODULES
@@ -229,9 +229,9 @@ def test_only_the_trainer_subclasses_nnunets_trainer() -> None:
         if isinstance(node, ast.ClassDef)
         for base in node.bases
     }
-    guided, variants = f"{CORE}.trainer.guided", {f"{CORE}.trainer.{kind}" for kind in ("paper", "speed")}
-    assert {name for name, base in bases if base == "nnUNetTrainer"} == {guided}
-    assert {name for name, base in bases if base.startswith("nnUNetTrainer")} == {guided, *variants}
+    ground, variants = f"{CORE}.trainer.domain", {f"{CORE}.trainer.{kind}" for kind in ("guided", "paper", "speed")}
+    assert {name for name, base in bases if base == "nnUNetTrainer"} == {ground}
+    assert {name for name, base in bases if base.startswith("nnUNetTrainer")} == {ground, *variants}
 
 
 def test_only_one_file_knows_dask() -> None:

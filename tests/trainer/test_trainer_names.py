@@ -35,6 +35,11 @@ BENCHMARK = f"{DOSELO}_benchmark"
         (PAPERS_BASELINE, PAPERS_BASELINE, TrainerSettings("bce_dice", None, 80)),
         (f"{BENCHMARK}_lambda2", BENCHMARK, TrainerSettings("bce", 2.0)),
         (f"{BENCHMARK}_noDataLoading_9iterations", f"{BENCHMARK}_noDataLoading", TrainerSettings("bce", 1.0, None, 9)),
+        (f"{STOCK}_domain", STOCK, TrainerSettings("nnunet", None, in_domain=True)),
+        (f"{STOCK}_50epochs_domain", STOCK, TrainerSettings("nnunet", None, 50, in_domain=True)),
+        (f"{STOCK}_domain_50epochs_9iterations", STOCK, TrainerSettings("nnunet", None, 50, 9, in_domain=True)),
+        (f"{BCE}_domain_20iterations", BCE, TrainerSettings("bce", None, None, 20, in_domain=True)),
+        (f"{PAPERS_BASELINE}_domain", PAPERS_BASELINE, TrainerSettings("bce_dice", None, 80, in_domain=True)),
         (f"{STOCK}_40iterations", STOCK, TrainerSettings("nnunet", None, None, 40)),
     ],
 )
@@ -44,7 +49,18 @@ def test_a_name_gives_its_settings(name: str, base: str, expected: TrainerSettin
 
 @pytest.mark.parametrize(
     "name",
-    [STOCK, f"{STOCK}_100epochs", f"{STOCK}_lambda1", f"{STOCK}Adam", "", "DOSELO", f"{DOSELO}2", f"My{BCE}"],
+    [
+        STOCK,
+        f"{STOCK}_100epochs",
+        f"{STOCK}_domain2",
+        f"{STOCK}_domain_lambda1",
+        f"{STOCK}_lambda1",
+        f"{STOCK}Adam",
+        "",
+        "DOSELO",
+        f"{DOSELO}2",
+        f"My{BCE}",
+    ],
 )
 def test_names_of_others_are_left_alone(name: str) -> None:
     assert parse_trainer_name(name) is None
@@ -94,6 +110,12 @@ def test_without_a_dose_term_nothing_of_it_can_be_set(suffix: str) -> None:
     for name in (BCE, PAPERS_BASELINE):
         with pytest.raises(DoseloError, match=f"trainer {name}_{suffix}: has no dose term"):
             parse_trainer_name(f"{name}_{suffix}")
+
+
+@pytest.mark.parametrize("name", [DOSELO, DICE_CE, PAPER, BENCHMARK])
+def test_with_a_dose_term_the_augmentation_is_in_the_domain_anyway(name: str) -> None:
+    with pytest.raises(DoseloError, match=f"trainer {name}_domain: has a dose term, and so what the suffix domain"):
+        parse_trainer_name(f"{name}_domain")
 
 
 @pytest.mark.parametrize("name", ["5epochs_warmup5epochs", "warmup6epochs_5epochs", "paper_warmup80epochs"])

@@ -44,7 +44,7 @@ def predictor_of(folder: str | Path, checkpoint: str):
 
 
 def test_in_the_first_epoch_of_a_warm_up_the_dose_term_is_measured_but_moves_nothing(project: Path) -> None:
-    plain, warming = make_trainer("nnUNetTrainerBCE"), make_trainer("nnUNetTrainerDOSELO_lambda2_warmup4epochs")
+    plain, warming = make_trainer("nnUNetTrainerBCE_domain"), make_trainer("nnUNetTrainerDOSELO_lambda2_warmup4epochs")
     assert five_steps(plain) == five_steps(warming)
     assert same(plain.network.state_dict(), warming.network.state_dict())
     assert float(warming.loss.terms["dose"]) > 0
