@@ -93,7 +93,7 @@ def main(
     used = device or default_device()
     with redirect_stdout(sys.stderr):  # nnU-Net prints
         task = planned_by(dataset, plans, configuration, None, 0.0)
-        from nnunet_doselo.benchmark.seeded_training import set_seeds
+        from nnunet_doselo.trainer.seeds import set_seeds
 
         set_seeds(seed)
         learner = started(task, trainer, used, fold)

@@ -1,21 +1,21 @@
 """The tables of a study, as Markdown: python benchmarks/study_tables.py WORK/trainers [--pair DOSELO,BCE ...]
 
 WORK/trainers is a folder that `doselo benchmark` or `doselo evaluate` wrote. Printed are means with their 95 %
-intervals, the change of the union RMAE against the baseline, means by fold, and any two trainers against each other,
-named as in the tables.
+intervals and the standard deviation from run to run, the change of the union RMAE against the baseline, means by run,
+and any two trainers against each other, named as in the tables.
 """
 
-import csv
 import math
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nnunet_doselo.evaluation.comparison_file import ComparedContours, Comparison, Summary, read_comparison
+from nnunet_doselo.evaluation.comparison_file import Comparison, Summary, read_comparison, read_metric_by_run
 from nnunet_doselo.evaluation.metrics import BY_KEY, PRIMARY, Metric
-from nnunet_doselo.evaluation.paired_tests import compare_paired
+from nnunet_doselo.evaluation.paired_tests import PairedComparison, compare_trainers
 
 SHOWN = (
     PRIMARY,
@@ -37,7 +37,8 @@ def headline(comparison: Comparison) -> str:
         "trainer",
         *(_titled(metric) for metric in metrics),
         f"{BY_KEY[PRIMARY].title} to baseline",
-        "p (Holm)",
+        "95 % interval of the difference",
+        "p (Holm), networks as given",
         "worse, better of",
     ]
     rows = []
@@ -47,54 +48,58 @@ def headline(comparison: Comparison) -> str:
     return _markdown(head, rows)
 
 
-def by_fold(comparison: Comparison, folder: Path, key: str = PRIMARY) -> str:
-    """Means of one metric by fold: how much a trainer differs from itself."""
-    metric, folds = comparison.table.metrics[key], list(comparison.contours[0].evaluations)
+def by_run(comparison: Comparison, folder: Path, key: str = PRIMARY) -> str:
+    """Means of one metric by run: how much a trainer differs from itself."""
+    metric, runs = comparison.table.metrics[key], read_metric_by_run(folder, key)
     rows = []
     for contours in comparison.contours:
-        means = [_mean_of(folder / contours.evaluations[fold] / "scores.csv", key) for fold in folds]
+        means = [_mean_of(cases) for cases in runs[contours.name].values()]
         rows.append([contours.title, *(_number(mean, metric) for mean in means)])
-    return _markdown([_titled(metric), *(f"fold {fold}" for fold in folds)], rows)
+    return _markdown([_titled(metric), *map(str, comparison.contours[0].evaluations)], rows)
 
 
-def pairs(comparison: Comparison, wanted: list[tuple[str, str]]) -> str:
-    """Each first against its second, patient by patient; not corrected for their number."""
-    named = {contours.title: contours for contours in comparison.contours}
-    rows = [
-        _pair(comparison, named[first], named[second], comparison.table.metrics[key])
-        for first, second in wanted
-        for key in PAIRED
-    ]
+def pairs(comparison: Comparison, folder: Path, wanted: list[tuple[str, str]]) -> str:
+    """Each first against its second, run by run and patient by patient; not corrected for their number."""
+    named = {contours.title: contours.name for contours in comparison.contours}
+    rows = []
+    for first, second in wanted:
+        for key in PAIRED:
+            metric, runs = comparison.table.metrics[key], read_metric_by_run(folder, key)
+            other = {first: runs[named[first]]}
+            test = compare_trainers(runs[named[second]], other, lower_is_better=metric.lower_is_better)[first]
+            rows.append([f"{first} less {second}", _titled(metric), *_pair(test, metric)])
     return _markdown(["compared", "metric", "mean difference", "p", "better, worse of"], rows)
 
 
-def _pair(comparison: Comparison, first: ComparedContours, second: ComparedContours, metric: Metric) -> list[str]:
-    values = comparison.table.values[metric.key]
-    found = compare_paired(values[second.name], values[first.name], lower_is_better=metric.better == "lower")
-    ends = f"{_number(found.interval.low, metric, 1)} to {_number(found.interval.high, metric, 1)}"
-    difference = f"{_number(found.mean_difference, metric, 1)} ({ends})"
-    counts = f"{found.better}, {found.worse} of {found.cases}"
-    return [f"{first.title} less {second.title}", _titled(metric), difference, f"{found.p_value:.2g}", counts]
+def _pair(test: PairedComparison, metric: Metric) -> list[str]:
+    difference = f"{_number(test.mean_difference, metric, 1)} ({_ends(test, metric)})"
+    return [difference, f"{test.p_value:.2g}", f"{test.better}, {test.worse} of {test.cases}"]
+
+
+def _ends(test: PairedComparison, metric: Metric) -> str:
+    return f"{_number(test.interval.low, metric, 1)} to {_number(test.interval.high, metric, 1)}"
 
 
 def _to_baseline(comparison: Comparison, name: str) -> list[str]:
     if name == comparison.baseline:
-        return ["", "", ""]
+        return ["", "", "", ""]
     test, means = comparison.table.tests[PRIMARY][name], comparison.table.summary[PRIMARY]
     change = means[name].mean / means[comparison.baseline].mean - 1
-    return [f"{100 * change:+.1f} %", f"{test.p_holm:.2g}", f"{test.worse}, {test.better} of {test.cases}"]
+    ends = _ends(test, comparison.table.metrics[PRIMARY])
+    return [f"{100 * change:+.1f} %", ends, f"{test.p_holm:.2g}", f"{test.worse}, {test.better} of {test.cases}"]
 
 
 def _interval(summary: Summary, metric: Metric) -> str:
     if math.isnan(summary.mean):
         return "–"
     mean, low, high = (_number(value, metric) for value in (summary.mean, summary.ci_low, summary.ci_high))
-    return f"{mean} ({low} to {high})"
+    from_run_to_run = "" if math.isnan(summary.run_std) else f" ± {_number(summary.run_std, metric)}"
+    return f"{mean}{from_run_to_run} ({low} to {high})"
 
 
-def _mean_of(scores: Path, key: str) -> float:
-    with scores.open(newline="") as file:
-        return statistics.fmean(float(row[key]) for row in csv.DictReader(file))
+def _mean_of(cases: Mapping[str, float]) -> float:
+    finite = [value for value in cases.values() if math.isfinite(value)]
+    return statistics.fmean(finite) if finite else math.nan
 
 
 def _titled(metric: Metric) -> str:
@@ -122,10 +127,11 @@ def main(
     for one in pair or []:
         first, second = one.split(",")
         wanted.append((first, second))
+    print(f"Intervals: 95 %, {comparison.intervals_cover}; ±: standard deviation from run to run.\n")
     print(headline(comparison))
-    print(by_fold(comparison, folder))
+    print(by_run(comparison, folder))
     if wanted:
-        print(pairs(comparison, wanted))
+        print(pairs(comparison, folder, wanted))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_doselo.common.versions import version_of
-from nnunet_doselo.evaluation.result_files import EVALUATION_FORMAT, NOISE_FLOOR, PLANS, PREDICTIONS, REFERENCE
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
+from nnunet_doselo.evaluation.result_files import (
+    COMPARISON_FORMAT,
+    EVALUATION_FORMAT,
+    NOISE_FLOOR,
+    PLANS,
+    PREDICTIONS,
+    REFERENCE,
+)
 
 from . import work
 from .jobs import DONE, Job, JobRecord
@@ -18,27 +26,27 @@ TRAINING, CHECK, PREDICTION, PLAN, EVALUATION, COMPARISON = JOB_KINDS
 
 
 def benchmark_jobs(benchmark: Benchmark) -> list[Job]:
-    """All but the comparison, each after what it needs: plans of the true contours first, then fold by fold."""
+    """All but the comparison, each after what it needs: plans of the true contours first, then run by run."""
     return [
         *_true_contours(benchmark),
         *(
             job
-            for fold in benchmark.asked.folds
+            for run in benchmark.asked.runs
             for trainer in benchmark.asked.trainers
-            for job in _fold(benchmark, trainer, fold)
+            for job in _run(benchmark, trainer, run)
         ),
     ]
 
 
 def complete_trainers(benchmark: Benchmark, records: Mapping[str, JobRecord]) -> tuple[str, ...]:
-    """Those of which every fold is scored."""
+    """Those of which every run is scored."""
 
-    def is_scored(trainer: str, fold: int) -> bool:
-        record = records.get(job_name(EVALUATION, trainer, fold))
+    def is_scored(trainer: str, run: FoldSeed) -> bool:
+        record = records.get(job_name(EVALUATION, trainer, run))
         return record is not None and record.status == DONE
 
     asked = benchmark.asked
-    return tuple(trainer for trainer in asked.trainers if all(is_scored(trainer, fold) for fold in asked.folds))
+    return tuple(trainer for trainer in asked.trainers if all(is_scored(trainer, run) for run in asked.runs))
 
 
 def comparison_job(
@@ -47,14 +55,20 @@ def comparison_job(
     """Of trainers that are complete; with the noise floor if that could be measured."""
     noise = records.get(f"{EVALUATION}-{NOISE_FLOOR}")
     measured = noise is not None and noise.status == DONE
-    evaluations = [job_name(EVALUATION, trainer, fold) for trainer in trainers for fold in benchmark.asked.folds]
+    evaluations = [job_name(EVALUATION, trainer, run) for trainer in trainers for run in benchmark.asked.runs]
     results = {name: records[name].result for name in [*evaluations, *([noise.name] if noise and measured else [])]}
     return Job(
         COMPARISON,
         COMPARISON,
         work.compare_with_baseline,
         (benchmark, trainers, benchmark.noise_floor if measured else None, tuple(remarks)),
-        {"results": results, "baseline": benchmark.asked.baseline, "remarks": list(remarks), **_package()},
+        {
+            "format": COMPARISON_FORMAT,
+            "results": results,
+            "baseline": benchmark.asked.baseline,
+            "remarks": list(remarks),
+            **_package(),
+        },
     )
 
 
@@ -75,9 +89,9 @@ def _true_contours(benchmark: Benchmark) -> Iterator[Job]:
     )
 
 
-def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
-    which = (benchmark, trainer, fold)
-    names = {kind: job_name(kind, trainer, fold) for kind in JOB_KINDS}
+def _run(benchmark: Benchmark, trainer: str, run: FoldSeed) -> Iterator[Job]:
+    which = (benchmark, trainer, run)
+    names = {kind: job_name(kind, trainer, run) for kind in JOB_KINDS}
     yield Job(names[TRAINING], TRAINING, work.train_fold, which, _trained(*which), heavy=True)
     expected = {**_trained(*which), **_package()}
     yield Job(names[CHECK], CHECK, work.check_fold, which, expected, (names[TRAINING],))
@@ -85,10 +99,10 @@ def _fold(benchmark: Benchmark, trainer: str, fold: int) -> Iterator[Job]:
     yield Job(
         names[PREDICTION], PREDICTION, work.predict_fold, which, images, (names[TRAINING], names[CHECK]), heavy=True
     )
-    plans, folder = [], benchmark.evaluation(trainer, fold)
-    for case in benchmark.cases[fold]:
+    plans, folder = [], benchmark.evaluation(trainer, run)
+    for case in benchmark.cases[run.trained_fold]:
         labels = folder / PREDICTIONS / f"{case}{benchmark.dataset.ending}"
-        plans.append(job_name(PLAN, trainer, fold, case))
+        plans.append(job_name(PLAN, trainer, run, case))
         yield _plan(benchmark, plans[-1], case, labels, folder / PLANS, names[PREDICTION], _reference(case))
     yield Job(
         names[EVALUATION], EVALUATION, work.evaluate_fold, which, _evaluated(benchmark), (names[PREDICTION], *plans)
@@ -113,10 +127,10 @@ def _plan(benchmark: Benchmark, name: str, case: str, labels: Path, output: Path
     return Job(name, PLAN, work.plan_labels, (benchmark, case, labels, output, like), settings, needs)
 
 
-def _trained(benchmark: Benchmark, trainer: str, fold: int) -> dict[str, Any]:
-    inputs = benchmark.inputs.folds[fold]
+def _trained(benchmark: Benchmark, trainer: str, run: FoldSeed) -> dict[str, Any]:
+    inputs = benchmark.inputs.folds[run.trained_fold]
     return {
-        "seed": benchmark.asked.seed,
+        "seed": benchmark.asked.seed_of(run),
         "inputs": [inputs.plans, inputs.dataset_json, inputs.fold, inputs.preprocessed],
         "predictor": benchmark.predictor_sha256 if is_guided(trainer) else None,
     }

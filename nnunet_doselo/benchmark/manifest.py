@@ -70,7 +70,7 @@ class Manifest:
             "split": benchmark.split,
             "synthetic": benchmark.dataset.is_synthetic,
             "engine": asked.engine,
-            "seed": asked.seed,
+            "seeds": list(asked.seeds),
             "versions": self.versions,
             "hardware": sorted({r.hardware for r in self.records.values() if r.hardware} | _machines(facts)),
             "hashes": _hashes(benchmark),
@@ -138,6 +138,7 @@ def _training(facts: TrainingFacts) -> dict[str, Any]:
     return {
         "trainer": facts.trainer,
         "fold": facts.fold,
+        **({} if facts.seed is None else {"seed": facts.seed}),
         "epochs": facts.epochs,
         "iterations": facts.iterations,
         "seeds": list(facts.seeds),

@@ -1,4 +1,4 @@
-"""What is typed after --trainers, --lambdas and --folds, and what trainers' names say of their trainings."""
+"""What is typed after --trainers, --lambdas, --folds and --seeds, and what trainers' names say of their trainings."""
 
 import re
 from collections.abc import Sequence
@@ -23,24 +23,24 @@ class Length:
         return f"{self.epochs} epochs of {self.iterations} iterations"
 
 
-def parse_folds(typed: Sequence[str]) -> tuple[int, ...]:
+def parse_numbers(typed: Sequence[str], option: str) -> tuple[int, ...]:
     """
-    >>> parse_folds(["0-2", "4"])
+    >>> parse_numbers(["0-2", "4"], "--folds")
     (0, 1, 2, 4)
 
     Raises
     ------
     DoseloError: neither a number nor a range of them.
     """
-    folds: set[int] = set()
+    numbers: set[int] = set()
     for text in typed:
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise DoseloError(f"--folds takes numbers and ranges, for example 0-4 or 0 2 3, found {text}")
-        folds |= {*range(int(match[1]), int(match[2] or match[1]) + 1)}
-    if not folds:
-        raise DoseloError("--folds takes at least one fold, found none")
-    return tuple(sorted(folds))
+            raise DoseloError(f"{option} takes numbers and ranges, for example 0-4 or 0 2 3, found {text}")
+        numbers |= {*range(int(match[1]), int(match[2] or match[1]) + 1)}
+    if not numbers:
+        raise DoseloError(f"{option} takes at least one number, found none")
+    return tuple(sorted(numbers))
 
 
 def with_lambdas(trainers: Sequence[str], lambdas: Sequence[float]) -> tuple[str, ...]:
@@ -84,6 +84,21 @@ def _variant(name: str, weight: float) -> str:
     base, _ = parse_trainer_name(name)  # type: ignore[misc]
     number = format(Decimal(str(weight)).normalize(), "f").replace(".", "p")
     return f"{base}_lambda{number}{name[len(base) :]}"
+
+
+def require_seedable(trainers: Sequence[str], *, several_seeds: bool) -> None:
+    """That --seeds decides where trainings start, and nothing else.
+
+    Raises
+    ------
+    DoseloError: a name carries a seed already, or cannot carry one though there are several.
+    """
+    for name in trainers:
+        parsed = parse_trainer_name(name)
+        if parsed and parsed[1].seed is not None:
+            raise DoseloError(f"--trainers takes names without a seed, which --seeds gives them; found {name}")
+        if several_seeds and parse_trainer_name(f"{name}_seed0") is None:
+            raise DoseloError(f"--seeds with several seeds needs trainers that know the suffix _seedN, found {name}")
 
 
 def is_guided(name: str) -> bool:

@@ -23,16 +23,16 @@ def checked(facts: TrainingFacts, benchmark: Benchmark) -> TrainingFacts:
     ------
     DoseloError: it was trained on something else, for another time, from another seed or with another predictor.
     """
-    training = benchmark.training(facts.trainer, facts.fold)
-    inputs = benchmark.inputs.folds[facts.fold]
+    training, run = benchmark.training(facts.trainer, facts.run), facts.run
+    inputs = benchmark.inputs.folds[run.trained_fold]
     noted = inputs.require_same(training)
-    _require_model_of(benchmark, facts.trainer)
-    _require_validated_on(benchmark, training, facts.fold)
+    _require_model_of(benchmark, training.parent)
+    _require_validated_on(benchmark, training, run.trained_fold)
     require_one_length({f"--trainers {facts.trainer}": length_of(facts.trainer), str(training): facts.length})
-    if other := {*facts.seeds} - {benchmark.asked.seed}:
+    if other := {*facts.seeds} - {seed := benchmark.asked.seed_of(run)}:
         raise DoseloError(
-            f"{training}: all trainings must start from seed {benchmark.asked.seed}, this one from {min(other)}; pass "
-            f"--seed {min(other)} if all were trained with that, or move it away so that it is made anew"
+            f"{training}: must start from seed {seed} as those of other trainers, started from {min(other)}; pass "
+            f"--seeds {min(other)} if all were trained with that, or move it away so that it is made anew"
         )
     if is_guided(facts.trainer):
         require_equal(f"{training}: the dose predictor", str(facts.predictor_sha256), str(benchmark.predictor_sha256))
@@ -56,7 +56,7 @@ def same_in_words(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[
         f"({inputs.dataset_json[:12]})",
         f"preprocessed data ({inputs.preprocessed[:12]}), written down for {len(noted)} of {len(facts)} trainings",
         f"folds {', '.join(map(str, asked.folds))} of splits_final.json",
-        f"seed {asked.seed} at the start of {len(seeded)} of {len(facts)} trainings",
+        f"{_seeds(asked.seeds)} at the start of {len(seeded)} of {len(facts)} trainings",
         f"the same {len(benchmark.all_cases)} cases of images{benchmark.split}, their labels, CT and organs "
         f"({sha256_of_json(benchmark.inputs.cases)[:12]})",
         f"{ENGINE_NAMES[asked.engine]}, with isocentre and beams of the true contour",
@@ -93,9 +93,13 @@ def remarks_on_trainings(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -
     return remarks
 
 
-def _require_model_of(benchmark: Benchmark, trainer: str) -> None:
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _require_model_of(benchmark: Benchmark, model: Path) -> None:
     """nnU-Net's own copies of plans and dataset.json say what a network was trained with."""
-    asked, model = benchmark.asked, benchmark.model(trainer)
+    asked = benchmark.asked
     now = benchmark.inputs.folds[asked.folds[0]]
     plans = plans_of(
         read_json(model / "plans.json", TRAINED_BY, keys=["configurations"]),

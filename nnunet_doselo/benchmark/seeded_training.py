@@ -9,29 +9,21 @@ anew. No two trainings write into one folder: the second waits a little, in case
 
 import os
 import platform
-import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
 from nnunet_doselo.benchmark.training_facts import TrainingRun, append_run
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.trainer.seeds import set_seeds
 
 LOCK_FILE = ".doselo_training.lock"
 LOCK_S = 60.0
-
-
-def set_seeds(seed: int) -> None:
-    """Python's, NumPy's and torch's generators of this process."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002, the generator that nnU-Net and batchgenerators draw from
-    torch.manual_seed(seed)
 
 
 def hardware(device: str) -> str:

@@ -10,10 +10,11 @@ from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.nnunet_environment import PREPROCESSED, RESULTS
 from nnunet_doselo.dataset.folder import ExtendedDataset, environment_folder, raw_dataset
 from nnunet_doselo.dataset.guidance import DOSE_GUIDANCE
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.evaluation.result_files import COMPARED_BY, EVALUATIONS, NOISE_FLOOR, REFERENCE
 from nnunet_doselo.planning.interface import ENGINES
 
-from .names import length_of, require_one_length
+from .names import length_of, require_one_length, require_seedable
 from .training_inputs import PREPROCESSED_BY, Inputs, hash_inputs, plans_of, preprocessed_cases
 
 NNUNETS_SEED, NNUNETS_FOLDS = 12345, 5
@@ -31,8 +32,17 @@ class Asked:
     split: str = "auto"
     engine: str = "fluence"
     plans: str = "nnUNetPlans"
-    seed: int = 0
+    seeds: tuple[int, ...] = (0,)
     device: str = "cuda"
+
+    @property
+    def runs(self) -> list[FoldSeed]:
+        """What every trainer is trained on; one seed is not told apart, so that its trainings are nnU-Net's own."""
+        several = len(self.seeds) > 1
+        return [FoldSeed(fold, seed if several else None) for seed in self.seeds for fold in self.folds]
+
+    def seed_of(self, run: FoldSeed) -> int:
+        return self.seeds[0] if run.seed is None else run.seed
 
 
 @dataclass(frozen=True)
@@ -71,15 +81,22 @@ class Benchmark:
         """Evaluation of the true contours, planned a second time."""
         return self.folder / NOISE_FLOOR
 
-    def evaluation(self, trainer: str, fold: int) -> Path:
-        return self.folder / EVALUATIONS / trainer / f"fold_{fold}"
+    def evaluation(self, trainer: str, run: FoldSeed) -> Path:
+        return self.folder / EVALUATIONS / trainer / run.folder_name
 
-    def model(self, trainer: str) -> Path:
-        """nnU-Net's folder of all folds of a trainer."""
-        return self.results / f"{trainer}__{self.asked.plans}__{self.asked.configuration}"
+    def training(self, trainer: str, run: FoldSeed) -> Path:
+        """nnU-Net's folder of one fold, in that of the trainer with this seed."""
+        asked = self.asked
+        return self.results / f"{seeded(trainer, run)}__{asked.plans}__{asked.configuration}" / f"fold_{run.fold}"
 
-    def training(self, trainer: str, fold: int) -> Path:
-        return self.model(trainer) / f"fold_{fold}"
+
+def seeded(trainer: str, run: FoldSeed) -> str:
+    """What nnU-Net is asked for.
+
+    >>> seeded("nnUNetTrainerBCE", FoldSeed(0, 2)), seeded("nnUNetTrainerBCE", FoldSeed(0))
+    ('nnUNetTrainerBCE_seed2', 'nnUNetTrainerBCE')
+    """
+    return trainer if run.seed is None else f"{trainer}_seed{run.seed}"
 
 
 def find_benchmark(asked: Asked, folder: Path) -> Benchmark:
@@ -121,6 +138,7 @@ def _require_sensible(asked: Asked) -> None:
         raise DoseloError(f"--split must be Ts, Tr or auto, found {asked.split}")
     if asked.engine not in ENGINES:
         raise DoseloError(f"--engine must be one of {', '.join(ENGINES)}, found {asked.engine}")
+    require_seedable(asked.trainers, several_seeds=len(asked.seeds) > 1)
     require_one_length({trainer: length_of(trainer) for trainer in asked.trainers})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.nnunet_environment import FINAL_CHECKPOINT
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.evaluation.result_files import COMPARED_BY
 
 from .names import Length
@@ -63,6 +64,7 @@ class TrainingFacts:
     seeds, loader_processes, hardware: of each of its runs (one, if it was not interrupted); empty if they were not
         started by `seeded_training`, hardware then as nnU-Net noted it.
     predictor_sha256: None without dose term. noted: the benchmark has written down what the training reads.
+    seed: in its trainer's name; None where all start from the same.
     """
 
     trainer: str
@@ -76,10 +78,15 @@ class TrainingFacts:
     hardware: tuple[str, ...]
     predictor_sha256: str | None
     noted: bool = False
+    seed: int | None = None
+
+    @property
+    def run(self) -> FoldSeed:
+        return FoldSeed(self.fold, self.seed)
 
     @property
     def name(self) -> str:
-        return f"{self.trainer} fold {self.fold}"
+        return f"{self.trainer} {self.run}"
 
     @property
     def length(self) -> Length | None:
@@ -92,7 +99,7 @@ def facts_from(result: dict[str, Any]) -> TrainingFacts:
     return TrainingFacts(**{**result, **tuples})
 
 
-def read_training(training: Path, trainer: str, fold: int) -> tuple[TrainingFacts, dict[str, Any]]:
+def read_training(training: Path, trainer: str, run: FoldSeed) -> tuple[TrainingFacts, dict[str, Any]]:
     """The facts of a finished training, and its curves as in curves.json; `training`: its fold's folder."""
     import torch
 
@@ -103,15 +110,16 @@ def read_training(training: Path, trainer: str, fold: int) -> tuple[TrainingFact
     spans = _log_spans(training)
     facts = TrainingFacts(
         trainer,
-        fold,
+        run.trained_fold,
         checkpoint["current_epoch"],
         int(debug["num_iterations_per_epoch"]) if "num_iterations_per_epoch" in debug else None,
-        min([run.started for run in runs] or [start for start, _ in spans], default=None),
+        min([past.started for past in runs] or [start for start, _ in spans], default=None),
         _hours(runs, spans),
-        tuple(run.seed for run in runs),
-        tuple(run.loader_processes for run in runs),
-        tuple(run.hardware for run in runs) or _noted_hardware(debug),
+        tuple(past.seed for past in runs),
+        tuple(past.loader_processes for past in runs),
+        tuple(past.hardware for past in runs) or _noted_hardware(debug),
         checkpoint["init_args"].get("dose_predictor_sha256"),
+        seed=run.seed,
     )
     return facts, curves_of(checkpoint["logging"])
 

@@ -66,9 +66,7 @@ def _predictor(benchmark: Benchmark) -> tuple[str, dict[str, Any]]:
 def require_device(benchmark: Benchmark) -> None:
     """Raises DoseloError if something has to be trained here, on a GPU that is not there."""
     asked = benchmark.asked
-    done = all(
-        (benchmark.training(t, fold) / FINAL_CHECKPOINT).exists() for t in asked.trainers for fold in asked.folds
-    )
+    done = all((benchmark.training(t, run) / FINAL_CHECKPOINT).exists() for t in asked.trainers for run in asked.runs)
     if asked.device != "cuda" or done:
         return
     import torch
@@ -105,12 +103,12 @@ def run_benchmark(benchmark: Benchmark, pools: Pools, console: Console, command:
 
 
 def _left_out(benchmark: Benchmark, compared: Sequence[str]) -> list[str]:
-    """Comparisons are on the same folds and cases: who lacks a fold is left out."""
+    """Comparisons are on the same runs and cases: who lacks a run is left out."""
     asked = benchmark.asked
     missing = [trainer for trainer in asked.trainers if trainer not in compared]
     if not missing:
         return []
-    remarks = [f"left out of the comparison, because not all of their folds are there: {', '.join(missing)}"]
+    remarks = [f"left out of the comparison, because not all of their runs are there: {', '.join(missing)}"]
     if asked.baseline in missing:
         remarks.append(f"no comparison: the baseline {asked.baseline} is among them")
     return remarks

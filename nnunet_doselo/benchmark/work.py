@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from nnunet_doselo.common.files import all_or_nothing, write_json
 from nnunet_doselo.common.hashing import sha256_of
 from nnunet_doselo.common.nnunet_environment import BEST_CHECKPOINT, FINAL_CHECKPOINT, LATEST_CHECKPOINT
 from nnunet_doselo.common.process import installed
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.evaluation.result_files import COMPARISON_FILE, CURVES_FILE, EVALUATION_FILE, PLANS, PREDICTIONS
 from nnunet_doselo.planning.cohort_plans import PlanTask, plan_case
 from nnunet_doselo.planning.plan_record import read_record, record_path
@@ -23,36 +23,36 @@ from .benchmark_run import Run
 from .jobs import Made
 from .names import titles
 from .same import checked, validated_cases
-from .setting import Benchmark
+from .setting import Benchmark, seeded
 from .training_facts import read_training
 from .training_inputs import INPUTS_FILE
 
 UNFINISHED = (LATEST_CHECKPOINT, BEST_CHECKPOINT)
 
 
-def job_name(kind: str, trainer: str, fold: int, case: str = "") -> str:
-    return "-".join(filter(None, [kind, trainer, f"fold_{fold}", case]))
+def job_name(kind: str, trainer: str, which: FoldSeed, case: str = "") -> str:
+    return "-".join(filter(None, [kind, trainer, which.folder_name, case]))
 
 
-def train_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+def train_fold(run: Run, benchmark: Benchmark, trainer: str, which: FoldSeed) -> Made:
     """Take over what nnU-Net has finished, continue what it has begun, else train from the beginning."""
-    training = benchmark.training(trainer, fold)
+    training = benchmark.training(trainer, which)
     final = training / FINAL_CHECKPOINT
     if final.exists():
-        benchmark.inputs.folds[fold].require_same(training)
+        benchmark.inputs.folds[which.trained_fold].require_same(training)
     elif any((training / name).exists() for name in UNFINISHED):
-        benchmark.inputs.folds[fold].require_same(training)
-        run.command(job_name("training", trainer, fold), _training_command(benchmark, trainer, fold, "--c"))
+        benchmark.inputs.folds[which.trained_fold].require_same(training)
+        run.command(job_name("training", trainer, which), _training_command(benchmark, trainer, which, "--c"))
     else:
-        _train_anew(run, benchmark, trainer, fold)
+        _train_anew(run, benchmark, trainer, which)
     return Made({"checkpoint_sha256": sha256_of(final)}, (final,))
 
 
-def _train_anew(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None:
-    training = benchmark.training(trainer, fold)
-    benchmark.inputs.folds[fold].write(training)
+def _train_anew(run: Run, benchmark: Benchmark, trainer: str, which: FoldSeed) -> None:
+    training = benchmark.training(trainer, which)
+    benchmark.inputs.folds[which.trained_fold].write(training)
     try:
-        run.command(job_name("training", trainer, fold), _training_command(benchmark, trainer, fold))
+        run.command(job_name("training", trainer, which), _training_command(benchmark, trainer, which))
     finally:
         if not any((training / name).exists() for name in (FINAL_CHECKPOINT, *UNFINISHED)):
             # it came to nothing: the note must not vouch for what somebody else trains there
@@ -62,38 +62,38 @@ def _train_anew(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None
                 training.parent.rmdir()
 
 
-def _training_command(benchmark: Benchmark, trainer: str, fold: int, *more: str) -> list[str]:
+def _training_command(benchmark: Benchmark, trainer: str, which: FoldSeed, *more: str) -> list[str]:
     asked = benchmark.asked
     return [
-        *(sys.executable, "-m", "nnunet_doselo.benchmark.seeded_training", str(asked.seed)),
-        *(benchmark.dataset.folder.name, asked.configuration, str(fold)),
-        *("-tr", trainer, "-p", asked.plans, "-device", asked.device, *more),
+        *(sys.executable, "-m", "nnunet_doselo.benchmark.seeded_training", str(asked.seed_of(which))),
+        *(benchmark.dataset.folder.name, asked.configuration, str(which.fold)),
+        *("-tr", seeded(trainer, which), "-p", asked.plans, "-device", asked.device, *more),
     ]
 
 
-def check_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+def check_fold(run: Run, benchmark: Benchmark, trainer: str, which: FoldSeed) -> Made:
     """Is the training one that may be compared with the others? Its facts; writes its curves."""
-    facts, curves = read_training(benchmark.training(trainer, fold), trainer, fold)
-    file = benchmark.evaluation(trainer, fold) / CURVES_FILE
+    facts, curves = read_training(benchmark.training(trainer, which), trainer, which)
+    file = benchmark.evaluation(trainer, which) / CURVES_FILE
     write_json(file, curves)
     return Made(asdict(checked(facts, benchmark)), (file,))
 
 
-def predict_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+def predict_fold(run: Run, benchmark: Benchmark, trainer: str, which: FoldSeed) -> Made:
     """Contours of the cases that the fold is scored on, into predictions/ of its evaluation."""
-    name, asked = job_name("prediction", trainer, fold), benchmark.asked
-    output = benchmark.evaluation(trainer, fold) / PREDICTIONS
+    name, asked = job_name("prediction", trainer, which), benchmark.asked
+    output = benchmark.evaluation(trainer, which) / PREDICTIONS
     if benchmark.split == "Tr":
-        _validate(run, benchmark, trainer, fold)
-        for case in benchmark.cases[fold]:
-            _copy(benchmark.training(trainer, fold) / "validation" / f"{case}{benchmark.dataset.ending}", output)
+        _validate(run, benchmark, trainer, which)
+        for case in benchmark.cases[which.trained_fold]:
+            _copy(benchmark.training(trainer, which) / "validation" / f"{case}{benchmark.dataset.ending}", output)
     else:
         images = str(benchmark.dataset.folder / "imagesTs")
         command = ["nnUNetv2_predict", "-i", images, "-o", str(output), "-d", benchmark.dataset.folder.name]
-        which = ["-c", asked.configuration, "-f", str(fold), "-tr", trainer, "-p", asked.plans, "-device", asked.device]
-        processes = ["-npp", _few(run), "-nps", _few(run)]
-        run.command(name, installed([*command, *which, *processes]))
-    files = [output / f"{case}{benchmark.dataset.ending}" for case in benchmark.cases[fold]]
+        network = ["-c", asked.configuration, "-f", str(which.fold), "-tr", seeded(trainer, which), "-p", asked.plans]
+        options = ["-device", asked.device, "-npp", _few(run), "-nps", _few(run)]
+        run.command(name, installed([*command, *network, *options]))
+    files = [output / f"{case}{benchmark.dataset.ending}" for case in benchmark.cases[which.trained_fold]]
     return Made({file.name: sha256_of(file) for file in files}, tuple(files))
 
 
@@ -102,14 +102,14 @@ def _few(run: Run) -> str:
     return str(min(3, int(run.environment.get("nnUNet_def_n_proc") or os.cpu_count() or 1)))
 
 
-def _validate(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> None:
+def _validate(run: Run, benchmark: Benchmark, trainer: str, which: FoldSeed) -> None:
     """nnU-Net predicts a fold's validation cases when a training ends; made up for if it was cut short then."""
-    asked, training = benchmark.asked, benchmark.training(trainer, fold)
-    if {*benchmark.cases[fold]} <= validated_cases(training, benchmark.dataset.ending):
+    asked, training = benchmark.asked, benchmark.training(trainer, which)
+    if {*benchmark.cases[which.trained_fold]} <= validated_cases(training, benchmark.dataset.ending):
         return
-    command = ["nnUNetv2_train", benchmark.dataset.folder.name, asked.configuration, str(fold), "--val"]
-    which = ["-tr", trainer, "-p", asked.plans, "-device", asked.device]
-    run.command(job_name("prediction", trainer, fold), installed([*command, *which]))
+    command = ["nnUNetv2_train", benchmark.dataset.folder.name, asked.configuration, str(which.fold), "--val"]
+    options = ["-tr", seeded(trainer, which), "-p", asked.plans, "-device", asked.device]
+    run.command(job_name("prediction", trainer, which), installed([*command, *options]))
 
 
 def _copy(file: Path, folder: Path) -> None:
@@ -128,9 +128,9 @@ def plan_labels(run: Run, benchmark: Benchmark, case: str, labels: Path, output:
     return Made({"dose_sha256": sha256_of(dose), "remarks": planned.record.remarks}, (dose, record_path(output, case)))
 
 
-def evaluate_fold(run: Run, benchmark: Benchmark, trainer: str, fold: int) -> Made:
+def evaluate_fold(run: Run, benchmark: Benchmark, trainer: str, which: FoldSeed) -> Made:
     """Score a fold's contours."""
-    folder, cases = benchmark.evaluation(trainer, fold), benchmark.cases[fold]
+    folder, cases = benchmark.evaluation(trainer, which), benchmark.cases[which.trained_fold]
     return _evaluate(benchmark, folder / PREDICTIONS, folder, cases, trainer)
 
 
@@ -154,12 +154,11 @@ def _evaluate(benchmark: Benchmark, contours: Path, folder: Path, cases: tuple[s
 def compare_with_baseline(
     run: Run, benchmark: Benchmark, trainers: tuple[str, ...], noise_floor: Path | None, remarks: tuple[str, ...]
 ) -> Made:
-    """All folds of these trainers against the baseline."""
+    """All runs of these trainers against the baseline."""
     from nnunet_doselo.evaluation.comparison import compare_evaluations
 
-    contours: Mapping[str, Mapping[str, Path]] = {
-        trainer: {str(fold): benchmark.evaluation(trainer, fold) for fold in benchmark.asked.folds}
-        for trainer in trainers
+    contours = {
+        trainer: {which: benchmark.evaluation(trainer, which) for which in benchmark.asked.runs} for trainer in trainers
     }
     compare_evaluations(
         benchmark.folder,

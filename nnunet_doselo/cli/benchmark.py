@@ -21,6 +21,9 @@ def benchmark(
         list[str], typer.Option(help="Names of trainers; the first is the baseline.", show_default=False)
     ],
     folds: Annotated[list[str], typer.Option(help="For example 0-4, or 0 2 3.")] = ["0-4"],  # noqa: B006
+    seeds: Annotated[
+        list[str], typer.Option(help="Every trainer is trained on each fold from each of these, as in 0-2.")
+    ] = ["0"],  # noqa: B006
     lambdas: Annotated[
         list[float], typer.Option(help="Weights of the dose term: adds a variant of every trainer that has one.")
     ] = [],  # noqa: B006
@@ -30,7 +33,6 @@ def benchmark(
     ] = "auto",
     engine: Annotated[str, typer.Option(help="Planner of the doses: fluence (built in) or pydosert.")] = "fluence",
     plans: Annotated[str, typer.Option(help="nnU-Net's plans.")] = "nnUNetPlans",
-    seed: Annotated[int, typer.Option(help="That every training starts from.")] = 0,
     device: Annotated[str, typer.Option(help="Of trainings and predictions: cuda, cpu or mps.")] = "cuda",
     trainings_at_once: Annotated[int, typer.Option(help="Trainings side by side on this machine.", min=1)] = 1,
     scheduler: Annotated[
@@ -41,12 +43,13 @@ def benchmark(
 ) -> None:
     """Train what is missing, predict, plan every contour, score and compare; run it again to go on where it was."""
     from nnunet_doselo.benchmark import whole_benchmark
-    from nnunet_doselo.benchmark.names import parse_folds, with_lambdas
+    from nnunet_doselo.benchmark.names import parse_numbers, with_lambdas
     from nnunet_doselo.benchmark.setting import Asked
 
     names = with_lambdas(trainers, lambdas)
+    numbers = parse_numbers(folds, "--folds"), parse_numbers(seeds, "--seeds")
     asked = Asked(
-        dataset, configuration, names, parse_folds(folds), baseline or names[0], split, engine, plans, seed, device
+        dataset, configuration, names, numbers[0], baseline or names[0], split, engine, plans, numbers[1], device
     )
     compared = whole_benchmark.prepare_benchmark(asked, output)
     _say_what(compared)
@@ -83,9 +86,10 @@ def _pools(compared: Any, scheduler: str, trainings_at_once: int, processes: int
 def _say_what(compared: Any) -> None:
     where = {"Ts": "the test cases (imagesTs), in every fold", "Tr": "each fold's own validation cases (imagesTr)"}
     asked = compared.asked
+    seeds = f" from {len(asked.seeds)} seeds each" if len(asked.seeds) > 1 else ""
     console.print(
         f"{compared.dataset.folder.name} {asked.configuration}: {len(asked.trainers)} trainers, "
-        f"{len(asked.folds)} folds, scored on {where[compared.split]}: {len(compared.all_cases)} cases"
+        f"{len(asked.folds)} folds{seeds}, scored on {where[compared.split]}: {len(compared.all_cases)} cases"
     )
     console.print(f"trainers: {' '.join(asked.trainers)}; baseline {asked.baseline}")
 
@@ -101,7 +105,7 @@ def _say_outcome(outcome: Any) -> None:
     if outcome.waiting:
         errors.print(f"{len(outcome.waiting)} jobs wait for these; the same command tries again")
     if outcome.compared:
-        console.print(f"{folder / COMPARISON_FILE}: {len(outcome.compared)} trainers on the same folds and cases")
+        console.print(f"{folder / COMPARISON_FILE}: {len(outcome.compared)} trainers on the same runs and cases")
         console.print(f"next: doselo report {plain(str(folder))}")
     elif not outcome.failed:
         raise DoseloError(f"{folder}: no comparison, though nothing failed")

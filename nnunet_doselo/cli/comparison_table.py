@@ -37,8 +37,13 @@ def comparison_table(comparison: "Comparison") -> Table:
     """One row for each metric of each set of contours; the arrow says which way is better."""
     several = len(comparison.contours) > 1
     title = f"{len(comparison.order)} cases" + (f"; differences to {comparison.baseline}, by case" if several else "")
-    sign = f"Differences are contours less {comparison.baseline}: below 0 is better where the arrow points down."
-    table = Table(*(HEADER if several else HEADER[:3]), title=plain(title), caption=plain(sign) if several else None)
+    says = [f"CI over {comparison.intervals_cover}."]
+    if several:
+        says.append(
+            f"Differences are contours less {comparison.baseline}: below 0 is better where the arrow points down."
+        )
+        says.append("p takes the networks as given.")
+    table = Table(*(HEADER if several else HEADER[:3]), title=plain(title), caption=plain("\n".join(says)))
     for key, metric in comparison.table.metrics.items():
         for number, contours in enumerate(comparison.contours):
             first = f"{metric.title} {metric.unit} {ARROWS[metric.better]}".replace("  ", " ") if not number else ""

@@ -1,6 +1,7 @@
 """Several folders of contours on the same cases: means with intervals, paired tests against a baseline, noise floor.
 
-The unit is the case: values of several folds are averaged first, see `paired_tests`.
+Values of several runs are averaged by case; intervals are over runs and cases where several runs tested the same
+cases, else over cases alone, see `crossed_bootstrap`.
 """
 
 import os
@@ -16,20 +17,22 @@ from nnunet_doselo.common.errors import DoseloError
 from .comparison_file import ComparedContours, Comparison, MetricTable, NoiseFloor, Summary, write_comparison
 from .comparison_file import read_comparison as read_comparison
 from .comparison_remarks import remarks_on_comparison
+from .crossed_bootstrap import Runs, are_repeated, blocks_of, crossed_interval, run_std, what_intervals_cover
 from .evaluation_file import CaseResult, Evaluation, read_evaluation
+from .fold_seed import FoldSeed
 from .intervals import bootstrap_interval
 from .metrics import METRICS, OVERLAPS, PRIMARY, Metric, overlap_metric
-from .paired_tests import Folds, PairedComparison, compare_trainers, mean_over_folds
+from .paired_tests import PairedComparison, compare_trainers, mean_over_runs
 from .same_evaluations import require_same
 from .structure_metrics import error_metric
 
-Loaded = Mapping[str, Mapping[str, Evaluation]]
-"""Evaluations by name of the contours, by fold."""
+Loaded = Mapping[str, Mapping[FoldSeed, Evaluation]]
+"""Evaluations by name of the contours, by run."""
 
 
 def compare_evaluations(
     output: Path,
-    contours: Mapping[str, Mapping[str, Path]],
+    contours: Mapping[str, Mapping[FoldSeed, Path]],
     *,
     baseline: str,
     titles: Mapping[str, str] | None = None,
@@ -40,7 +43,7 @@ def compare_evaluations(
 
     Parameters
     ----------
-    contours: evaluation folder by name, by fold ("" for contours of no fold).
+    contours: evaluation folder by name, by run (`FoldSeed()` for contours of no training).
     baseline: one of the names.
     titles: short ones by name, for tables; the names themselves if missing.
     noise_floor: evaluation folder of the true contours planned a second time.
@@ -53,7 +56,7 @@ def compare_evaluations(
     """
     if baseline not in contours:
         raise DoseloError(f"the baseline must be one of {', '.join(contours)}, found {baseline}")
-    loaded = {name: {fold: read_evaluation(path) for fold, path in folds.items()} for name, folds in contours.items()}
+    loaded = {name: {run: read_evaluation(path) for run, path in runs.items()} for name, runs in contours.items()}
     floor = read_evaluation(noise_floor) if noise_floor else None
     require_same(loaded, baseline, floor)
     table = metric_table(_headline(loaded), loaded, baseline, lambda case: case.scores)
@@ -63,9 +66,10 @@ def compare_evaluations(
         dose=first.provenance["dose"],
         baseline=baseline,
         contours=[
-            ComparedContours(name, (titles or {}).get(name, name), _relative(folds, output))
-            for name, folds in contours.items()
+            ComparedContours(name, (titles or {}).get(name, name), _relative(runs, output))
+            for name, runs in contours.items()
         ],
+        intervals_cover=_coverage(loaded[baseline]),
         order=by_impact(table.values[PRIMARY][baseline]),
         table=table,
         structures=metric_table(_of_structures(first), loaded, baseline, structure_errors),
@@ -82,30 +86,32 @@ def metric_table(
 ) -> MetricTable:
     """Values, summaries and tests of some metrics; `scores_of` gives them for one case."""
     scores = {
-        name: {fold: {case.case: scores_of(case) for case in evaluation.cases} for fold, evaluation in folds.items()}
-        for name, folds in loaded.items()
+        name: {run: {case.case: scores_of(case) for case in evaluation.cases} for run, evaluation in runs.items()}
+        for name, runs in loaded.items()
     }
-    runs = {metric.key: {name: _one_metric(metric.key, folds) for name, folds in scores.items()} for metric in metrics}
-    values = {key: {name: mean_over_folds(folds) for name, folds in named.items()} for key, named in runs.items()}
+    runs = {metric.key: {name: _one_metric(metric.key, of) for name, of in scores.items()} for metric in metrics}
     return MetricTable(
         {metric.key: metric for metric in metrics},
-        values,
-        {key: {name: summary(list(cases.values())) for name, cases in named.items()} for key, named in values.items()},
+        {key: {name: mean_over_runs(of) for name, of in named.items()} for key, named in runs.items()},
+        {key: {name: summary(of) for name, of in named.items()} for key, named in runs.items()},
         {metric.key: _tests(runs[metric.key], baseline, metric) for metric in metrics},
     )
 
 
-def summary(values: Sequence[float]) -> Summary:
-    """Of one value a case; those that are not finite are left out."""
-    finite = [value for value in values if np.isfinite(value)]
-    interval = bootstrap_interval(np.array(finite))
+def summary(runs: Runs) -> Summary:
+    """Of the mean by case; values that are not finite are left out."""
+    finite = [value for value in mean_over_runs(runs).values() if np.isfinite(value)]
+    blocks = blocks_of(runs)
+    interval = crossed_interval(blocks) if are_repeated(blocks) else bootstrap_interval(np.array(finite))
     return Summary(
         mean=statistics.fmean(finite) if finite else float("nan"),
         median=statistics.median(finite) if finite else float("nan"),
         std=statistics.stdev(finite) if len(finite) > 1 else float("nan"),
+        run_std=run_std(blocks),
         ci_low=interval.low,
         ci_high=interval.high,
         ci_method=interval.method,
+        ci_over=interval.over,
         cases=len(finite),
     )
 
@@ -125,7 +131,7 @@ def structure_errors(case: CaseResult) -> dict[str, float]:
 
 def _headline(loaded: Loaded) -> list[Metric]:
     """Those of `METRICS` that any case has."""
-    evaluations = [evaluation for folds in loaded.values() for evaluation in folds.values()]
+    evaluations = [evaluation for runs in loaded.values() for evaluation in runs.values()]
     known = {key for evaluation in evaluations for case in evaluation.cases for key in case.scores}
     return [metric for metric in METRICS if metric.key in known]
 
@@ -143,15 +149,20 @@ def _of_structures(evaluation: Evaluation) -> list[Metric]:
     return overlaps + [error_metric(name, figure) for name, figure in figures]
 
 
-def _one_metric(key: str, folds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Folds:
-    """From all scores by fold, by case; NaN where a case lacks the metric."""
-    return {
-        fold: {case: scores.get(key, float("nan")) for case, scores in cases.items()} for fold, cases in folds.items()
-    }
+def _coverage(evaluations: Mapping[FoldSeed, Evaluation]) -> str:
+    """Which cases a run tested is the same for all metrics."""
+    return what_intervals_cover(
+        {run: dict.fromkeys((c.case for c in of.cases), 0.0) for run, of in evaluations.items()}
+    )
 
 
-def _tests(runs: Mapping[str, Folds], baseline: str, metric: Metric) -> dict[str, PairedComparison]:
-    others = {name: folds for name, folds in runs.items() if name != baseline}
+def _one_metric(key: str, scores: Mapping[FoldSeed, Mapping[str, Mapping[str, float]]]) -> Runs:
+    """From all scores by run, by case; NaN where a case lacks the metric."""
+    return {run: {case: of.get(key, float("nan")) for case, of in cases.items()} for run, cases in scores.items()}
+
+
+def _tests(runs: Mapping[str, Runs], baseline: str, metric: Metric) -> dict[str, PairedComparison]:
+    others = {name: of for name, of in runs.items() if name != baseline}
     return compare_trainers(runs[baseline], others, lower_is_better=metric.lower_is_better)
 
 
@@ -166,8 +177,8 @@ def _floor(evaluation: Evaluation, metrics: Mapping[str, Metric]) -> dict[str, N
     return floors
 
 
-def _relative(folds: Mapping[str, Path], output: Path) -> dict[str, str]:
-    return {fold: Path(os.path.relpath(path, output)).as_posix() for fold, path in folds.items()}
+def _relative(evaluations: Mapping[FoldSeed, Path], output: Path) -> dict[FoldSeed, str]:
+    return {run: Path(os.path.relpath(path, output)).as_posix() for run, path in evaluations.items()}
 
 
 def _provenance(loaded: Loaded, first: Evaluation) -> dict[str, Any]:
@@ -177,9 +188,9 @@ def _provenance(loaded: Loaded, first: Evaluation) -> dict[str, Any]:
         **{key: value for key, value in first.provenance.items() if key not in (*of_each_set, "dose")},
         "contours": {
             name: {
-                fold: {key: evaluation.provenance[key] for key in of_each_set if key in evaluation.provenance}
-                for fold, evaluation in folds.items()
+                str(run): {key: evaluation.provenance[key] for key in of_each_set if key in evaluation.provenance}
+                for run, evaluation in runs.items()
             }
-            for name, folds in loaded.items()
+            for name, runs in loaded.items()
         },
     }

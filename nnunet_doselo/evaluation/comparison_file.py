@@ -1,45 +1,60 @@
 """comparison.json and comparison.csv: written whole, read back as they were."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..common.errors import DoseloError
 from ..common.files import csv_bytes, json_bytes, nan_for_none, read_json, replace_files
 from .evaluation_file import EvaluatedDataset, Evaluation
+from .fold_seed import FoldSeed
 from .intervals import Interval
 from .metrics import Metric
 from .paired_tests import PairedComparison
 from .result_files import COMPARISON_FILE, COMPARISON_FORMAT, COMPARISON_TABLE_FILE, EVALUATED_BY
 
-INTERVAL_KEYS = {"low": "ci_low", "high": "ci_high", "confidence": "ci_confidence", "method": "ci_method"}
+INTERVAL_KEYS = {
+    "low": "ci_low",
+    "high": "ci_high",
+    "confidence": "ci_confidence",
+    "method": "ci_method",
+    "over": "ci_over",
+}
 
 
 @dataclass(frozen=True)
 class ComparedContours:
-    """evaluations: folder by fold, relative to the comparison's own; fold "" where there are none."""
+    """evaluations: folder by run, relative to the comparison's own."""
 
     name: str
     title: str
-    evaluations: Mapping[str, str]
+    evaluations: Mapping[FoldSeed, str]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric over the `cases` where it is finite; interval of the mean, 95 %. NaN where not defined."""
+    """One metric over the `cases` where it is finite; interval of the mean, 95 %. NaN where not defined.
+
+    std: over cases. run_std: of a run's mean from run to run, NaN unless several runs tested the same cases.
+    ci_over: what the interval takes as drawn by chance, see `intervals.Interval`.
+    """
 
     mean: float
     median: float
     std: float
+    run_std: float
     ci_low: float
     ci_high: float
     ci_method: str
+    ci_over: str
     cases: int
 
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Everything by key of the metric, then by name of the contours; `values` then by case, mean over folds.
+    """Everything by key of the metric, then by name of the contours; `values` then by case, mean over runs.
 
     tests: of all but the baseline against it.
     """
@@ -61,13 +76,15 @@ class NoiseFloor:
 
 @dataclass(frozen=True)
 class Comparison:
-    """order: cases by dosimetric impact, the baseline's union RMAE, falling. structures: errors of every figure of
-    each structure, and the overlap of each target where there are several."""
+    """intervals_cover: in words, runs and patients or patients only. order: cases by dosimetric impact, the baseline's
+    union RMAE, falling. structures: errors of every figure of each structure, and the overlap of each target where
+    there are several."""
 
     dataset: EvaluatedDataset
     dose: Mapping[str, Any]
     baseline: str
     contours: Sequence[ComparedContours]
+    intervals_cover: str
     order: Sequence[str]
     table: MetricTable
     structures: MetricTable
@@ -76,8 +93,8 @@ class Comparison:
     provenance: Mapping[str, Any]
 
 
-def write_comparison(folder: Path, comparison: Comparison, loaded: Mapping[str, Mapping[str, Evaluation]]) -> None:
-    """Both files together; the table has one row for each case of each fold of each set of contours."""
+def write_comparison(folder: Path, comparison: Comparison, loaded: Mapping[str, Mapping[FoldSeed, Evaluation]]) -> None:
+    """Both files together; the table has one row for each case of each run of each set of contours."""
     content: dict[str, Any] = {"format": COMPARISON_FORMAT}
     for field in fields(comparison):
         value = getattr(comparison, field.name)
@@ -103,7 +120,8 @@ def read_comparison(folder: Path) -> Comparison:
         dataset=EvaluatedDataset(**content["dataset"]),
         dose=content["dose"],
         baseline=content["baseline"],
-        contours=[ComparedContours(**entry) for entry in content["contours"]],
+        contours=[_contours(entry) for entry in content["contours"]],
+        intervals_cover=content["intervals_cover"],
         order=content["order"],
         table=_read_table(content),
         structures=_read_table(content["structures"]),
@@ -111,6 +129,31 @@ def read_comparison(folder: Path) -> Comparison:
         remarks=content["remarks"],
         provenance=content["provenance"],
     )
+
+
+def read_metric_by_run(folder: Path, key: str) -> dict[str, dict[FoldSeed, dict[str, float]]]:
+    """One metric by name of the contours, by run, by case: as comparison.csv has it, NaN where it is not defined.
+
+    Raises
+    ------
+    DoseloError: no comparison.csv, or one without that metric.
+    """
+    file = folder / COMPARISON_TABLE_FILE
+    if not file.exists():
+        raise DoseloError(f"{file}: no such file; it is written by `{EVALUATED_BY}`")
+    runs: dict[str, dict[FoldSeed, dict[str, float]]] = {}
+    with file.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            if key not in row:
+                raise DoseloError(f"{file}: must have the column {key}, found {', '.join(row)}")
+            run = FoldSeed(*(int(row[name]) if row[name] else None for name in ("fold", "seed")))
+            runs.setdefault(row["contours"], {}).setdefault(run, {})[row["case"]] = float(row[key])
+    return runs
+
+
+def _contours(content: Mapping[str, Any]) -> ComparedContours:
+    evaluations = {FoldSeed.parse(run): folder for run, folder in content["evaluations"].items()}
+    return ComparedContours(content["name"], content["title"], evaluations)
 
 
 def _table(table: MetricTable) -> dict[str, Any]:
@@ -142,13 +185,10 @@ def _test(content: Mapping[str, Any]) -> PairedComparison:
     return PairedComparison(**{**values, "dropped": tuple(content["dropped"])}, interval=interval)
 
 
-def _csv(loaded: Mapping[str, Mapping[str, Evaluation]]) -> bytes:
+def _csv(loaded: Mapping[str, Mapping[FoldSeed, Evaluation]]) -> bytes:
     rows = [
-        (name, fold, case)
-        for name, of in loaded.items()
-        for fold, evaluation in of.items()
-        for case in evaluation.cases
+        (name, run, case) for name, of in loaded.items() for run, evaluation in of.items() for case in evaluation.cases
     ]
     metrics = list(dict.fromkeys(metric for _, _, case in rows for metric in case.scores))
-    cells = ([name, fold, case.case, *(case.score(metric) for metric in metrics)] for name, fold, case in rows)
-    return csv_bytes(["contours", "fold", "case", *metrics], cells)
+    cells = ([name, run.fold, run.seed, case.case, *map(case.score, metrics)] for name, run, case in rows)
+    return csv_bytes(["contours", "fold", "seed", "case", *metrics], cells)

@@ -1,10 +1,12 @@
 """What a reader of a comparison has to know beside its numbers, one sentence each."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from .evaluation_file import CaseResult, Evaluation
+from .fold_seed import FoldSeed
 from .metrics import BY_KEY, PRIMARY, Metric
 from .p_values import SIGNIFICANT, smallest_p_holm
 from .paired_tests import PairedComparison
@@ -14,14 +16,14 @@ RULER_METRIC = "predictor_error_gy"
 
 
 def remarks_on_comparison(
-    loaded: Mapping[str, Mapping[str, Evaluation]],
+    loaded: Mapping[str, Mapping[FoldSeed, Evaluation]],
     tests: Mapping[str, Mapping[str, PairedComparison]],
     metrics: Mapping[str, Metric],
     noise_floor: Evaluation | None,
 ) -> list[str]:
     """In order of weight: how many cases, errors of the ruler, goals, what is missing, other versions, planners."""
-    folds = list(next(iter(loaded.values())).values())
-    first, cases = folds[0], list({case.case: case for fold in folds for case in fold.cases}.values())
+    evaluations = list(next(iter(loaded.values())).values())
+    first, cases = evaluations[0], list({case.case: case for of in evaluations for case in of.cases}.values())
     return [
         *_few_cases(first, len(cases), tests),
         *(_floor(noise_floor, tests) if noise_floor else ()),
@@ -35,11 +37,16 @@ def remarks_on_comparison(
 
 
 def _few_cases(first: Evaluation, cases: int, tests: Mapping[str, Mapping[str, PairedComparison]]) -> Iterator[str]:
-    # "2 of 10 in the split", of one fold
+    # "2 of 10 in the split", of one run
     of_split = first.provenance["cases"].partition(" of ")[2]
     if not of_split.startswith(f"{cases} "):
         yield f"{cases} of {of_split} are evaluated"
-    families = [[test.cases for test in of_metric.values()] for of_metric in tests.values() if of_metric]
+    # where intervals are over runs, too, they decide and not the test
+    families = [
+        [test.cases for test in of_metric.values()]
+        for of_metric in tests.values()
+        if of_metric and not any(test.covers_runs for test in of_metric.values())
+    ]
     if families and min(min(smallest_p_holm(family)) for family in families) >= SIGNIFICANT:
         trainers = len(families[0])
         compared, corrected = (f" and {trainers} comparisons", " after Holm's correction") if trainers > 1 else ("", "")
@@ -67,10 +74,10 @@ def _ruler(cases: Sequence[CaseResult]) -> Iterator[str]:
         yield f"the ruler's error: the dose predictor is {np.mean(errors):.2f} Gy off the planned doses on average"
 
 
-def _versions(loaded: Mapping[str, Mapping[str, Evaluation]]) -> Iterator[str]:
+def _versions(loaded: Mapping[str, Mapping[FoldSeed, Evaluation]]) -> Iterator[str]:
     by_package: dict[str, set[str]] = {}
-    for folds in loaded.values():
-        for evaluation in folds.values():
+    for runs in loaded.values():
+        for evaluation in runs.values():
             for package, version in evaluation.provenance.get("versions", {}).items():
                 by_package.setdefault(package, set()).add(version)
     for package, versions in by_package.items():
@@ -78,19 +85,22 @@ def _versions(loaded: Mapping[str, Mapping[str, Evaluation]]) -> Iterator[str]:
             yield f"evaluated with several versions of {package}: {', '.join(sorted(versions))}"
 
 
-def _missing_values(loaded: Mapping[str, Mapping[str, Evaluation]], metrics: Mapping[str, Metric]) -> Iterator[str]:
+def _missing_values(
+    loaded: Mapping[str, Mapping[FoldSeed, Evaluation]], metrics: Mapping[str, Metric]
+) -> Iterator[str]:
     """Sentences that name the same cases are one."""
-    for name, folds in loaded.items():
+    for name, runs in loaded.items():
+        tested = Counter(case.case for evaluation in runs.values() for case in evaluation.cases)
         titles: dict[tuple[str, ...], list[str]] = {}
         for key, metric in metrics.items():
-            cases = dict.fromkeys(
-                case.case
-                for evaluation in folds.values()
+            cases = tuple(
+                f"{case.case} ({run})" if tested[case.case] > 1 else case.case
+                for run, evaluation in runs.items()
                 for case in evaluation.cases
                 if not np.isfinite(case.score(key))
             )
             if cases:
-                titles.setdefault(tuple(cases), []).append(metric.title)
+                titles.setdefault(cases, []).append(metric.title)
         for missing, of in titles.items():
             yield f"{name}: {', '.join(of)} not defined, and left out, in {_some(missing)}"
 
@@ -108,11 +118,11 @@ def _empty(case: CaseResult) -> list[str]:
     return [name for name, both in case.structures.items() if np.isnan(both.reference["dmean_gy"])]
 
 
-def _planners(loaded: Mapping[str, Mapping[str, Evaluation]]) -> Iterator[str]:
-    for name, folds in loaded.items():
-        for fold, evaluation in folds.items():
+def _planners(loaded: Mapping[str, Mapping[FoldSeed, Evaluation]]) -> Iterator[str]:
+    for name, runs in loaded.items():
+        for run, evaluation in runs.items():
             for case, said in evaluation.provenance.get("planner_remarks", {}).items():
-                yield f"{name}{f', fold {fold}' if fold else ''}, {case}: {'; '.join(said)}"
+                yield f"{', '.join(filter(None, [name, str(run), case]))}: {'; '.join(said)}"
 
 
 def _some(cases: Sequence[str]) -> str:

@@ -1,27 +1,26 @@
 """Is one trainer better than another on the same cases? Paired differences, with test, interval and effect size.
 
-The unit is the case (a patient): cases are taken as independent, the networks of several folds that predicted the same
-case are not, so their values are averaged first (`mean_over_folds`). p-values are corrected over the trainers compared
-with one baseline on one metric (Holm), not over metrics: name the primary one before looking.
+The test's unit is the case (a patient): cases are taken as independent, the networks of several runs that predicted the
+same case are not, so their values are averaged first (`mean_over_runs`). So p-values take the networks as given: they
+say nothing of other seeds. The interval does where several runs tested the same cases (`crossed_bootstrap`).
+p-values are corrected over the trainers compared with one baseline on one metric (Holm), not over metrics: name the
+primary one before looking. Intervals are not corrected.
 
-In cross-validation each case is predicted once, but networks of different folds share training cases; the test
-ignores that, as is usual.
+In cross-validation networks of different folds share training cases; tests and intervals ignore that, as is usual.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from nnunet_doselo.common.errors import DoseloError
 
-from .intervals import RELATIVE_DECIMALS, Interval, Statistic, bootstrap_interval
+from .crossed_bootstrap import Runs, are_repeated, blocks_of, crossed_interval
+from .fold_seed import runs_in_words
+from .intervals import RELATIVE_DECIMALS, RUNS_AND_PATIENTS, Interval, bootstrap_interval
 from .p_values import holm, signed_rank
-
-Folds = Mapping[Any, Mapping[str, float]]
-"""One metric: value by case, by fold; a fold is a number, or "" where there are none."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +28,20 @@ class PairedComparison:
     """A trainer against the baseline; differences are trainer less baseline, in the metric's unit.
 
     cases: pairs with two finite values; `dropped` names the others. equal: pairs that differ by rounding at most.
-    interval: of the mean or median difference, as `statistic` says. rank_biserial: in [-1, 1], above 0 where the
-    trainer is better. p_value: two-sided signed-rank test. It is about ranks, the interval about a mean or median: the
-    two may disagree. p_holm: `p_value` corrected over the trainers that were compared together.
+    dropped_pairs: of run and case, where either value is not finite. interval: of the mean difference.
+    rank_biserial: in [-1, 1], above 0 where the trainer is better. p_value: two-sided signed-rank test over cases, with
+    the networks as given. It is about ranks, the interval about a mean: the two may disagree. p_holm: `p_value`
+    corrected over the trainers that were compared together.
     """
 
     cases: int
     dropped: tuple[str, ...]
+    dropped_pairs: int
     better: int
     worse: int
     equal: int
     mean_difference: float
     median_difference: float
-    statistic: Statistic
     interval: Interval
     rank_biserial: float
     p_value: float
@@ -53,51 +53,77 @@ class PairedComparison:
         """Pairs that the test ranks."""
         return self.better + self.worse
 
+    @property
+    def covers_runs(self) -> bool:
+        return self.interval.over == RUNS_AND_PATIENTS
 
-def mean_over_folds(folds: Folds) -> dict[str, float]:
-    """Mean by case over the folds whose network predicted it: one value a case, so that cases can be tested.
+    @property
+    def interval_excludes_zero(self) -> bool:
+        return self.interval.low > 0 or self.interval.high < 0
 
-    A case that is NaN in one fold (a Hausdorff distance to an empty prediction) is NaN: leaving that fold out would
-    reward the network that found nothing.
+
+def mean_over_runs(runs: Runs) -> dict[str, float]:
+    """Mean by case over the runs whose network predicted it: one value a case, so that cases can be tested.
+
+    A run without a finite value (a Hausdorff distance to an empty prediction) does not count; NaN without any.
     """
     values: dict[str, list[float]] = {}
-    for fold in folds.values():
-        for case, value in fold.items():
-            values.setdefault(case, []).append(value)
-    return {case: math.fsum(several) / len(several) for case, several in values.items()}
+    for run in runs.values():
+        for case, value in run.items():
+            values.setdefault(case, []).extend([value] if math.isfinite(value) else [])
+    return {case: math.fsum(several) / len(several) if several else math.nan for case, several in values.items()}
 
 
 def compare_trainers(
-    baseline: Folds,
-    others: Mapping[str, Folds],
+    baseline: Runs,
+    others: Mapping[str, Runs],
     *,
     lower_is_better: bool,
-    statistic: Statistic = "mean",
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, PairedComparison]:
-    """Each trainer against the baseline, on one metric: averaged over folds, tested, corrected over the trainers.
+    """Each trainer against the baseline, on one metric: averaged over runs, tested, corrected over the trainers.
+
+    Runs are paired: the trainer's of one fold and seed with the baseline's of the same.
 
     Raises
     ------
-    DoseloError: a trainer has other folds or other cases in a fold than the baseline.
+    DoseloError: a trainer has other runs or other cases in a run than the baseline.
     """
-    for name, folds in others.items():
-        _require_same_runs(baseline, folds, name)
-    means = mean_over_folds(baseline)
+    for name, runs in others.items():
+        _require_same_runs(baseline, runs, name)
     comparisons = {
-        name: compare_paired(
-            means,
-            mean_over_folds(folds),
-            lower_is_better=lower_is_better,
-            statistic=statistic,
-            confidence=confidence,
-            seed=seed,
-        )
-        for name, folds in others.items()
+        name: _compare_runs(baseline, runs, lower_is_better=lower_is_better, confidence=confidence, seed=seed)
+        for name, runs in others.items()
     }
     corrected = holm([test.p_value for test in comparisons.values()])
     return {name: replace(test, p_holm=p) for (name, test), p in zip(comparisons.items(), corrected, strict=True)}
+
+
+def _compare_runs(
+    baseline: Runs, other: Runs, *, lower_is_better: bool, confidence: float, seed: int
+) -> PairedComparison:
+    """A pair of run and case counts where both are finite."""
+    differences = {
+        run: {case: other[run][case] - value for case, value in cases.items()} for run, cases in baseline.items()
+    }
+    means = [
+        mean_over_runs(
+            {
+                run: {
+                    case: runs[run][case] if math.isfinite(difference) else math.nan for case, difference in of.items()
+                }
+                for run, of in differences.items()
+            }
+        )
+        for runs in (baseline, other)
+    ]
+    blocks = blocks_of(differences)
+    crossed = crossed_interval(blocks, confidence=confidence, seed=seed) if are_repeated(blocks) else None
+    comparison = compare_paired(
+        *means, lower_is_better=lower_is_better, confidence=confidence, seed=seed, interval=crossed
+    )
+    return replace(comparison, dropped_pairs=sum(int(np.isnan(block).sum()) for block in blocks))
 
 
 def compare_paired(
@@ -105,13 +131,14 @@ def compare_paired(
     other: Mapping[str, float],
     *,
     lower_is_better: bool,
-    statistic: Statistic = "mean",
     confidence: float = 0.95,
     seed: int = 0,
+    interval: Interval | None = None,
 ) -> PairedComparison:
     """One trainer against the baseline, one value a case each; a family of one, so `p_holm` is `p_value`.
 
     Pairs with a value that is no finite number are dropped and named. Without pairs every figure is NaN.
+    interval: of the mean difference, if it is known; else that over the cases.
 
     Raises
     ------
@@ -121,20 +148,21 @@ def compare_paired(
     if not 0 < confidence < 1:
         raise DoseloError(f"a confidence must lie between 0 and 1, found {confidence}; 95 % is 0.95")
     usable = [case for case in baseline if math.isfinite(baseline[case]) and math.isfinite(other[case])]
+    dropped = tuple(case for case in baseline if case not in set(usable))
     pairs = np.array([(baseline[case], other[case]) for case in usable], float).reshape(-1, 2)
     ranked = _without_rounding(pairs)
     differences = np.where(ranked == 0, 0.0, pairs[:, 1] - pairs[:, 0])
     test, sign = signed_rank(ranked), -1 if lower_is_better else 1
     return PairedComparison(
         cases=len(usable),
-        dropped=tuple(case for case in baseline if case not in set(usable)),
+        dropped=dropped,
+        dropped_pairs=len(dropped),
         better=int(np.count_nonzero(sign * ranked > 0)),
         worse=int(np.count_nonzero(sign * ranked < 0)),
         equal=int(np.count_nonzero(ranked == 0)),
         mean_difference=float(differences.mean()) if usable else math.nan,
         median_difference=float(np.median(differences)) if usable else math.nan,
-        statistic=statistic,
-        interval=bootstrap_interval(differences, statistic=statistic, confidence=confidence, seed=seed),
+        interval=interval or bootstrap_interval(differences, confidence=confidence, seed=seed),
         rank_biserial=sign * test.rank_biserial,
         p_value=test.p_value,
         p_holm=test.p_value,
@@ -148,14 +176,14 @@ def _without_rounding(pairs: np.ndarray) -> np.ndarray:
     return np.round((pairs[:, 1] - pairs[:, 0]) / scale, RELATIVE_DECIMALS)
 
 
-def _require_same_runs(baseline: Folds, other: Folds, name: str) -> None:
+def _require_same_runs(baseline: Runs, other: Runs, name: str) -> None:
     if set(baseline) != set(other):
         raise DoseloError(
-            f"{name}: must be trained on the baseline's folds {sorted(baseline)}, found {sorted(other)}; "
-            "compare the folds that both have"
+            f"{name}: must be trained on the baseline's folds and seeds ({runs_in_words([*baseline])}), found "
+            f"{runs_in_words([*other])}; compare the runs that both have"
         )
-    for fold, cases in baseline.items():
-        _require_same_cases(cases, other[fold], name if fold == "" else f"{name}, fold {fold}")
+    for run, cases in baseline.items():
+        _require_same_cases(cases, other[run], ", ".join(filter(None, [name, str(run)])))
 
 
 def _require_same_cases(baseline: Mapping[str, float], other: Mapping[str, float], where: str) -> None:

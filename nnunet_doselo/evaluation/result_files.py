@@ -6,10 +6,11 @@
     reference/                                    plans of the true contours
     noise_floor/                                  the true contours evaluated: plans/, evaluation.json
     CONTOURS/                                     a set of contours evaluated: plans/, evaluation.json
-    evaluations/TRAINER/fold_N/                   the same of a benchmark, and predictions/, curves.json
+    evaluations/TRAINER/fold_N/                   the same of a benchmark, and predictions/, curves.json;
+    evaluations/TRAINER/fold_N_seed_M/            where it trains from several seeds
 """
 
-COMPARISON_FILE, COMPARISON_TABLE_FILE, COMPARISON_FORMAT = "comparison.json", "comparison.csv", "doselo-comparison/1"
+COMPARISON_FILE, COMPARISON_TABLE_FILE, COMPARISON_FORMAT = "comparison.json", "comparison.csv", "doselo-comparison/2"
 EVALUATION_FILE, EVALUATION_FORMAT = "evaluation.json", "doselo-evaluation/2"
 EVALUATED_BY = "doselo evaluate"
 

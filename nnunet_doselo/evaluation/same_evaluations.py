@@ -6,26 +6,27 @@ from typing import Any
 from nnunet_doselo.common.errors import DoseloError
 
 from .evaluation_file import Evaluation
+from .fold_seed import FoldSeed
 
 SAME_PROVENANCE = ("rmae_threshold_of_rx", "gamma", "goals", "surface_distances")
 PREDICTED = "predicted"
 
 
 def require_same(
-    loaded: Mapping[str, Mapping[str, Evaluation]], baseline: str, noise_floor: Evaluation | None = None
+    loaded: Mapping[str, Mapping[FoldSeed, Evaluation]], baseline: str, noise_floor: Evaluation | None = None
 ) -> None:
-    """That all were measured alike, on the same references. Cases and folds are `paired_tests`' own concern.
+    """That all were measured alike, on the same references. Cases and runs are `paired_tests`' own concern.
 
     Raises
     ------
     DoseloError: naming the first evaluation that differs from the baseline's first one, and in what.
     """
     first = next(iter(loaded[baseline].values()))
-    references = {case.case: case.reference_sha256 for fold in loaded[baseline].values() for case in fold.cases}
+    references = {case.case: case.reference_sha256 for of in loaded[baseline].values() for case in of.cases}
     others = [
-        (f"{name}{f', fold {fold}' if fold else ''}", evaluation)
+        (", ".join(filter(None, [name, str(run)])), evaluation)
         for name, of in loaded.items()
-        for fold, evaluation in of.items()
+        for run, evaluation in of.items()
     ]
     for where, other in [*others, *([("noise floor", noise_floor)] if noise_floor else [])]:
         for what, value in _measured(other).items():

@@ -59,8 +59,8 @@ def case_pages(
         dvh = case_dvh(images, structures)
         room = budget // len(cases) - bytes_in_page(dvh)
         viewed.append(view_case(images, results.comparison.dataset.prescription_gy, room))
-        folds = {name: plans[name] for name in images.evaluated}
-        shown.append(ShownCase(case, images.slice_to_look_at(), folds, dvh))
+        drawn = {name: plans[name] for name in images.evaluated}
+        shown.append(ShownCase(case, images.slice_to_look_at(), drawn, dvh))
         if case in [choice.case for choice in chosen]:
             kept[case] = (images, structures)
     limit_gy = difference_limit_gy([(images, images.slice_to_look_at()) for images, _ in kept.values()])
@@ -71,7 +71,7 @@ def case_pages(
 
 
 def _load(results: Results, case: str) -> tuple[CaseImages, list[Structure], dict[str, str]]:
-    """Images, structures of the reference, and the fold by trainer."""
+    """Images, structures of the reference, and the run by trainer, in words."""
     plans = results.shown_plans(case)
     if not plans:
         raise DoseloError("none of its evaluations can be read")
@@ -79,7 +79,7 @@ def _load(results: Results, case: str) -> tuple[CaseImages, list[Structure], dic
     dataset = results.comparison.dataset
     guidance = DoseGuidance(dict(dataset.target_gy), dict(dataset.oars))
     structures = structure_masks(images.reference.labels, images.oars, dataset.target_labels, guidance)
-    return images, list(structures), {name: plan.fold for name, plan in plans.items()}
+    return images, list(structures), {name: str(plan.run) for name, plan in plans.items()}
 
 
 def _panel(results: Results, images: CaseImages, limit_gy: float) -> bytes:
@@ -89,14 +89,14 @@ def _panel(results: Results, images: CaseImages, limit_gy: float) -> bytes:
     values = {
         name: f"{metric.title} {metric.show(plan.case.score(PRIMARY))} {metric.unit}" for name, plan in plans.items()
     }
-    titles = {name: f"{results.trainers[name]}\n{_of_fold(plan)}{values[name]}" for name, plan in plans.items()}
+    titles = {name: f"{results.trainers[name]}\n{_of_run(plan)}{values[name]}" for name, plan in plans.items()}
     targets = sorted({value for several in dataset.target_labels.values() for value in several})
     whole = PanelTitles(f"{images.case}, slice {z}", titles)
     return panel_picture(images, z, targets, dataset.prescription_gy, limit_gy, whole)
 
 
-def _of_fold(plan: ContourPlan) -> str:
-    return f"fold {plan.fold}: " if plan.fold else ""
+def _of_run(plan: ContourPlan) -> str:
+    return f"{plan.run}: " if str(plan.run) else ""
 
 
 def _dvhs(

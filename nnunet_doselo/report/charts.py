@@ -11,8 +11,8 @@ FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1c2330"}
 GRID = "#e3e7ed"
 GAP = 0.09
 
-TrainingCurves = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""By trainer, by fold: lists by name, one value an epoch."""
+TrainingCurves = Mapping[str, Mapping[Any, Mapping[str, Any]]]
+"""By trainer, by run: lists by name, one value an epoch."""
 CURVE_PANELS = (
     ("Dice of validation patches", "moving average", "ema_dice", None),
     ("Loss", "nnU-Net's units", "val_loss", "train_loss"),
@@ -64,7 +64,7 @@ def curve_panels(
     panels = []
     for title, unit, main, beside in CURVE_PANELS:
         curves_by_name = {
-            (name, key): mean_over_epochs(folds, key) for name, folds in curves.items() for key in (main, beside) if key
+            (name, key): mean_over_epochs(runs, key) for name, runs in curves.items() for key in (main, beside) if key
         }
         lines = [
             ChartLine(titles[name], styles[name], tuple(range(1, len(values) + 1)), values, faint=key == beside)
@@ -76,9 +76,9 @@ def curve_panels(
     return panels
 
 
-def mean_over_epochs(folds: Mapping[str, Mapping[str, Any]], key: str) -> tuple[float | None, ...]:
-    """Mean over the folds by epoch, None where one of them has no value; as long as the shortest fold."""
-    several: Sequence[Sequence[float | None]] = [fold[key] for fold in folds.values() if fold.get(key)]
+def mean_over_epochs(runs: Mapping[Any, Mapping[str, Any]], key: str) -> tuple[float | None, ...]:
+    """Mean over the runs by epoch, None where one of them has no value; as long as the shortest run."""
+    several: Sequence[Sequence[float | None]] = [run[key] for run in runs.values() if run.get(key)]
     return tuple(_mean(at) for at in zip(*several, strict=False))
 
 

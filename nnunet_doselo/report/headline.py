@@ -30,6 +30,10 @@ class Cell:
     summary: Summary
     test: PairedComparison | None
 
+    @property
+    def has_run_std(self) -> bool:
+        return math.isfinite(self.summary.run_std)
+
 
 @dataclass(frozen=True)
 class MetricRows:
@@ -81,18 +85,26 @@ def _compared(rows: MetricRows, name: str, test: PairedComparison, baseline: Cel
     difference = _with_unit(signed(metric, test.mean_difference), metric.difference_unit)
     ends = interval(metric, test.interval.low, test.interval.high)
     return (
-        f"{metric.title} {means[0]} instead of {means[1]}, mean difference {difference} {ends}, {p_text(test.p_holm)}; "
-        f"of {test.cases} cases {test.better} better, {test.worse} worse. {_verdict(rows, name, test)}"
+        f"{metric.title} {means[0]} instead of {means[1]}, mean difference {difference} {ends} over "
+        f"{test.interval.over}, {p_text(test.p_holm)} with the networks as given; of {test.cases} cases "
+        f"{test.better} better, {test.worse} worse. {_verdict(rows, name, test)}{_dropped(test)}"
     )
 
 
+def _dropped(test: PairedComparison) -> str:
+    if not (test.covers_runs and test.dropped_pairs):
+        return ""
+    return f" Left out: {test.dropped_pairs} pairs of run and case without a value."
+
+
 def _verdict(rows: MetricRows, name: str, test: PairedComparison) -> str:
+    """By the interval where it is over runs, too: another seed has to give the same answer. Else by the test."""
     floor = rows.noise_floor if rows.metric.lower_is_better else None  # an overlap's floor is 1
     if floor and 0 < abs(test.mean_difference) <= floor.mean:
         return "This is within the noise floor: no difference."
-    if test.p_holm < SIGNIFICANT:
+    if test.interval_excludes_zero if test.covers_runs else test.p_holm < SIGNIFICANT:
         return "Better." if (test.mean_difference < 0) == rows.metric.lower_is_better else "Worse."
-    smallest = rows.smallest_p(name)
+    smallest = 0.0 if test.covers_runs else rows.smallest_p(name)
     if test.differing and smallest >= SIGNIFICANT:
         several = sum(cell.test is not None for cell in rows.trainers.values())
         compared = f" and {several} trainers compared" if several > 1 else ""

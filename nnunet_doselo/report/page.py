@@ -146,7 +146,7 @@ def _explorer(report: Report, pages: CasePages) -> dict[str, Any]:
 def _case_data(pages: CasePages) -> list[dict[str, Any]]:
     """What the scripts need of each case; read when it is chosen."""
     both = zip(pages.viewed, pages.shown, strict=True)
-    return [json_values({"images": viewed, "dvh": shown.dvh, "folds": shown.plans}) for viewed, shown in both]
+    return [json_values({"images": viewed, "dvh": shown.dvh, "runs": shown.plans}) for viewed, shown in both]
 
 
 def _json_beside(output: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 from nnunet_doselo.common.sensitivity import sensitivity_line
 
-FIRST = ("command", "created", "dataset", "configuration", "plans", "folds", "trainers", "split", "seed", "same")
+FIRST = ("command", "created", "dataset", "configuration", "plans", "folds", "trainers", "split", "seeds", "same")
 LEFT_OUT = ("format", "jobs", "remarks", "planner_remarks")
 """Shown elsewhere: jobs in their own table, remarks in their own section."""
 

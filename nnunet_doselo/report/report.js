@@ -38,7 +38,7 @@
     return {
       ...images,
       dvh: content.dvh,
-      folds: content.folds,
+      runs: content.runs,
       backgrounds: await unpackAll(images.backgrounds, unpack),
       oars: await unpack(images.oars),
       reference: await unpackContour(images.reference),
@@ -184,8 +184,8 @@
     const traces = [0, 1, 2].map((panel) => backgroundTrace(panel, z));
     if (byId("show-dose").checked) traces.push(...doseTraces(z, contour));
     if (byId("show-contours").checked) traces.push(...contourTraces(z, contour));
-    const fold = shown.folds[trainer()];
-    const evaluated = contour ? "Evaluated dose" + (fold ? `, fold ${fold}` : "") : "no evaluated dose";
+    const run = shown.runs[trainer()];
+    const evaluated = contour ? "Evaluated dose" + (run ? `, ${run}` : "") : "no evaluated dose";
     const titles = ["Reference dose", evaluated, "Evaluated − reference"];
     Plotly.react("viewer", traces, sliceLayout(titles), CONFIG);
   }

@@ -8,6 +8,7 @@ from typing import Any
 
 from nnunet_doselo.common.versions import versions
 from nnunet_doselo.evaluation.evaluation_file import EvaluatedDataset
+from nnunet_doselo.evaluation.fold_seed import runs_in_words
 from nnunet_doselo.evaluation.metrics import PRIMARY, Metric
 
 from .case_images import CaseDvh
@@ -36,7 +37,7 @@ REPORT_FORMAT = "doselo-report/1"
 
 @dataclass(frozen=True)
 class ShownCase:
-    """A case with pictures. slice: the one in its panel. plans: fold by trainer, of those that are drawn."""
+    """A case with pictures. slice: the one in its panel. plans: run by trainer, of those that are drawn."""
 
     case: str
     slice: int
@@ -46,7 +47,9 @@ class ShownCase:
 
 @dataclass(frozen=True)
 class Report:
-    """trainers, styles: by name, the baseline first. chosen_against: name of the trainer that cases are chosen by."""
+    """trainers, styles: by name, the baseline first. runs: in words.
+    chosen_against: name of the trainer that cases are chosen by.
+    """
 
     format: str
     created: str
@@ -56,7 +59,8 @@ class Report:
     trainers: Mapping[str, str]
     styles: Mapping[str, TrainerStyle]
     structure_styles: Sequence[StructureStyle]
-    folds: Mapping[str, Sequence[str]]
+    runs: Mapping[str, str]
+    intervals_cover: str
     cases: Sequence[str]
     notices: Sequence[str]
     words: Sequence[str]
@@ -95,7 +99,8 @@ def report_of(results: Results, shown: Sequence[ShownCase], remarks: Sequence[st
         trainers=trainers,
         styles=styles,
         structure_styles=structure_styles(comparison.dataset.target_gy, comparison.dataset.oars),
-        folds={contours.name: list(contours.evaluations) for contours in comparison.contours},
+        runs={contours.name: runs_in_words(contours.evaluations) for contours in comparison.contours},
+        intervals_cover=comparison.intervals_cover,
         cases=comparison.order,
         notices=notices_of(results.manifest),
         words=in_words(primary, trainers, comparison.baseline) if primary else [],

@@ -11,6 +11,7 @@ from nnunet_doselo.common.files import read_json
 from nnunet_doselo.evaluation.comparison import Comparison
 from nnunet_doselo.evaluation.comparison_file import read_comparison
 from nnunet_doselo.evaluation.evaluation_file import CaseResult, Evaluation, read_evaluation
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.evaluation.result_files import (
     COMPARED_BY,
     CURVES_FILE,
@@ -22,20 +23,20 @@ from nnunet_doselo.evaluation.result_files import (
 
 @dataclass(frozen=True)
 class ContourPlan:
-    """One contour of a case and its dose: what one fold's network made of it. fold: "" where there are none."""
+    """One contour of a case and its dose: what one run's network made of it."""
 
-    fold: str
+    run: FoldSeed
     case: CaseResult
 
 
 @dataclass(frozen=True)
 class Results:
-    """evaluations, curves: by trainer, by fold, as far as they can be read. remarks: what could not be."""
+    """evaluations, curves: by trainer, by run, as far as they can be read. remarks: what could not be."""
 
     folder: Path
     comparison: Comparison
-    evaluations: Mapping[str, Mapping[str, Evaluation]]
-    curves: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    evaluations: Mapping[str, Mapping[FoldSeed, Evaluation]]
+    curves: Mapping[str, Mapping[FoldSeed, Mapping[str, Any]]]
     manifest: Mapping[str, Any] | None
     predictor_card: Mapping[str, Any] | None
     remarks: Sequence[str]
@@ -49,26 +50,26 @@ class Results:
 
     @property
     def plans(self) -> dict[str, list[ContourPlan]]:
-        """By trainer, the cases in the comparison's order, then by fold."""
+        """By trainer, the cases in the comparison's order, of each its runs."""
         place = {case: number for number, case in enumerate(self.comparison.order)}
         return {
             name: sorted(
                 (
-                    ContourPlan(fold, case)
-                    for fold, evaluation in self.evaluations.get(name, {}).items()
+                    ContourPlan(run, case)
+                    for run, evaluation in self.evaluations.get(name, {}).items()
                     for case in evaluation.cases
                 ),
-                key=lambda plan: (place.get(plan.case.case, len(place)), plan.fold),
+                key=lambda plan: place.get(plan.case.case, len(place)),
             )
             for name in self.trainers
         }
 
     def shown_plans(self, case: str) -> dict[str, ContourPlan]:
-        """One plan of the case by trainer, for pictures: of the baseline's first fold, or else of the trainer's own."""
+        """One plan of the case by trainer, for pictures: of the baseline's first run, or else of the trainer's own."""
         several = {name: [plan for plan in plans if plan.case.case == case] for name, plans in self.plans.items()}
         several = {name: plans for name, plans in several.items() if plans}
-        fold = next((plans[0].fold for plans in several.values()), "")
-        return {name: next((plan for plan in plans if plan.fold == fold), plans[0]) for name, plans in several.items()}
+        run = next((plans[0].run for plans in several.values()), FoldSeed())
+        return {name: next((plan for plan in plans if plan.run == run), plans[0]) for name, plans in several.items()}
 
 
 def read_results(folder: Path) -> Results:
@@ -79,15 +80,15 @@ def read_results(folder: Path) -> Results:
     DoseloError: comparison.json is missing or damaged. Of everything else, what cannot be read is a remark.
     """
     comparison = read_comparison(folder)
-    evaluations: dict[str, dict[str, Evaluation]] = {}
-    curves: dict[str, dict[str, Any]] = {}
+    evaluations: dict[str, dict[FoldSeed, Evaluation]] = {}
+    curves: dict[str, dict[FoldSeed, Any]] = {}
     remarks: list[str] = []
     for contours in comparison.contours:
-        for fold, relative in contours.evaluations.items():
+        for run, relative in contours.evaluations.items():
             if evaluation := _or_remark(remarks, read_evaluation, folder / relative):
-                evaluations.setdefault(contours.name, {})[fold] = evaluation
-            if fold_curves := _optional(remarks, folder / relative / CURVES_FILE):
-                curves.setdefault(contours.name, {})[fold] = fold_curves
+                evaluations.setdefault(contours.name, {})[run] = evaluation
+            if run_curves := _optional(remarks, folder / relative / CURVES_FILE):
+                curves.setdefault(contours.name, {})[run] = run_curves
     manifest = _optional(remarks, folder / MANIFEST_FILE, MANIFEST_FORMAT)
     card = _optional(remarks, folder / PREDICTOR_CARD_FILE)
     return Results(folder, comparison, evaluations, curves, manifest, card, remarks)

@@ -40,7 +40,7 @@ class LostGoal:
 
     case: str
     trainer: str
-    fold: str
+    run: str
     structure: str
     goal: str
     unit: str
@@ -62,7 +62,14 @@ def lost_goals(plans: Mapping[str, Sequence[ContourPlan]]) -> list[LostGoal]:
     """Every goal that a trainer's contour loses, trainer by trainer."""
     return [
         LostGoal(
-            plan.case.case, name, plan.fold, row.structure, row.goal, row.unit, row.reference_value, row.evaluated_value
+            plan.case.case,
+            name,
+            str(plan.run),
+            row.structure,
+            row.goal,
+            row.unit,
+            row.reference_value,
+            row.evaluated_value,
         )
         for name, trainer_plans in plans.items()
         for plan in trainer_plans
@@ -108,7 +115,7 @@ class IslandLine:
 
     case: str
     trainer: str
-    fold: str
+    run: str
     volume_cc: float
     distance_mm: float
     beyond_cc: float
@@ -164,7 +171,7 @@ def island_lines(plans: Mapping[str, Sequence[ContourPlan]]) -> list[IslandLine]
         IslandLine(
             plan.case.case,
             name,
-            plan.fold,
+            str(plan.run),
             island.volume_cc,
             island.distance_mm,
             island.beyond_cc,

@@ -8,6 +8,7 @@ from pathlib import Path
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.dataset.folder import ExtendedDataset
 from nnunet_doselo.evaluation.comparison import Comparison, compare_evaluations
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.evaluation.gamma import GammaCriterion
 from nnunet_doselo.evaluation.result_files import NOISE_FLOOR, REFERENCE
 from nnunet_doselo.scoring.contour_folder import evaluate_folder, predicted_cases
@@ -82,7 +83,7 @@ def evaluate_contours(
         return folder
 
     origin.prepare(cases)
-    folders = {contours.name: {"": run(contours, origin.source(contours, cases))} for contours in sets}
+    folders = {contours.name: {FoldSeed(): run(contours, origin.source(contours, cases))} for contours in sets}
     floor = origin.noise_floor(cases)
     references = ContourSet(NOISE_FLOOR, dataset.folder / f"labels{settings.split}")
     return compare_evaluations(

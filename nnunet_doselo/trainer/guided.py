@@ -27,11 +27,12 @@ from nnunet_doselo.losses.voxel import make_voxel_loss
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.trainer.domain import nnUNetTrainerInDomain
 from nnunet_doselo.trainer.log import DoseLogger, log_terms, mean_terms, save_if_best_dose
+from nnunet_doselo.trainer.seeds import set_seeds
 from nnunet_doselo.trainer.trainer_names import TRAINERS, TrainerSettings
 
 
 class nnUNetTrainerOfLength(nnUNetTrainerInDomain):
-    """nnU-Net's own trainer but for its number of epochs and of iterations, and its augmentation if asked."""
+    """nnU-Net's own trainer but for its number of epochs and of iterations, its seed, and its augmentation if asked."""
 
     settings: TrainerSettings = TRAINERS["nnUNetTrainer"].settings
 
@@ -45,6 +46,8 @@ class nnUNetTrainerOfLength(nnUNetTrainerInDomain):
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
+        if self.settings.seed is not None:
+            set_seeds(self.settings.seed, self.local_rank)
         if self.settings.num_epochs is not None:
             self.num_epochs = self.settings.num_epochs
         if self.settings.iterations_per_epoch is not None:

@@ -15,6 +15,7 @@ class TrainerSettings:
 
     `straight_through`: the predictor sees the network's decisions, and the gradient passes as if it saw probabilities.
     `in_domain`: augmentation stays within what the dose predictor has seen; with a dose term it always does.
+    `seed`: that its generators start from.
     `voxel_loss` is nnU-Net's own, binary cross-entropy, or that and nnU-Net's soft Dice.
     """
 
@@ -25,6 +26,7 @@ class TrainerSettings:
     straight_through: bool = True
     warmup_epochs: int = 0
     in_domain: bool = False
+    seed: int | None = None
 
     def dose_weight_in(self, epoch: int) -> float:
         """lambda in an epoch counted from 0: rises linearly from 0, is whole after `warmup_epochs` epochs."""
@@ -63,11 +65,11 @@ TRAINERS = {
         TrainerSettings(), "BCE + lambda * dose term", "the same on one made-up batch"
     ),
     STOCK_TRAINER: NamedTrainer(
-        TrainerSettings("nnunet", None), "nnU-Net's own", "the baseline; ours with Niterations or domain"
+        TrainerSettings("nnunet", None), "nnU-Net's own", "the baseline; ours with Niterations, domain or seedN"
     ),
 }
-STOCK_NAME = rf"{STOCK_TRAINER}(?=.*_(domain|\d+iterations)(_|$))(_(domain|\d+epochs|\d+iterations))+"
-"""nnU-Net's own is ours only with a number of iterations or another augmentation: `nnUNetTrainer_100epochs` is not."""
+STOCK_NAME = rf"{STOCK_TRAINER}(?=.*_(domain|\d+iterations|seed\d+)(_|$))(_(domain|\d+epochs|\d+iterations|seed\d+))+"
+"""nnU-Net's own is ours only with iterations, a seed or another augmentation: `nnUNetTrainer_100epochs` is not."""
 
 
 def _count(digits: str) -> int:
@@ -143,14 +145,23 @@ SUFFIXES = (
         "nnUNetTrainer_domain",
         without_dose_term=True,
     ),
+    Suffix(
+        "seed",
+        r"seed(\d+)",
+        int,
+        "seedN",
+        "Python's, NumPy's and torch's random numbers start from N: first weights, and batches of this process",
+        "nnUNetTrainerDOSELO_seed1",
+    ),
 )
 
 
 def parse_trainer_name(name: str) -> tuple[str, TrainerSettings] | None:
     """Name without suffixes, and settings; None if the name is none of ours.
 
-    nnU-Net's own trainer is ours where its name sets the iterations (nnUNetTrainer_3epochs_40iterations) or the
-    augmentation (nnUNetTrainer_domain). Without them (nnUNetTrainer_100epochs) it is nnU-Net's.
+    nnU-Net's own trainer is ours where its name sets the iterations (nnUNetTrainer_3epochs_40iterations), the
+    augmentation (nnUNetTrainer_domain) or the seed (nnUNetTrainer_seed1). Without them (nnUNetTrainer_100epochs) it is
+    nnU-Net's.
 
     >>> parse_trainer_name("nnUNetTrainerDOSELO_lambda0p1_50epochs")[1].dose_weight
     0.1

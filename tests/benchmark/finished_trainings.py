@@ -147,7 +147,7 @@ def _play_evaluation(dataset: Any, contours: Path, source: Any, output: Path, *,
 
 
 def _play_comparison(output: Path, contours: Any, **named: Any) -> None:
-    folders = {name: {fold: str(path) for fold, path in folds.items()} for name, folds in contours.items()}
+    folders = {name: {str(run): str(path) for run, path in runs.items()} for name, runs in contours.items()}
     (output / "comparison.json").write_text(json.dumps({"contours": folders, **named}, default=str))
 
 

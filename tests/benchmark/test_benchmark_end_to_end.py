@@ -38,7 +38,7 @@ def test_trainings_are_taken_over_made_scored_and_compared_and_a_failure_is_told
     said = benchmark(root, DEFAULT, DOSELO, NOBODYS, fails=True)
     assert "scored on each fold's own validation cases" in said
     assert f"Could not find requested nnunet trainer {NOBODYS}" in " ".join(said.split())
-    assert f"left out of the comparison, because not all of their folds are there: {NOBODYS}" in said
+    assert f"left out of the comparison, because not all of their runs are there: {NOBODYS}" in said
     model = root / "results" / DATASET / f"{DEFAULT}__nnUNetPlans__2d_small"
     assert json.loads((model / "fold_0" / "doselo_training.json").read_text()) == before, "taken over as it was"
     comparison, manifest = read(root, "comparison.json"), read(root, "manifest.json")

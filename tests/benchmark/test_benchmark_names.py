@@ -6,8 +6,9 @@ from nnunet_doselo.benchmark.names import (
     Length,
     is_guided,
     length_of,
-    parse_folds,
+    parse_numbers,
     require_one_length,
+    require_seedable,
     titles,
     with_lambdas,
 )
@@ -21,13 +22,24 @@ DOSELO = "nnUNetTrainerDOSELO"
     [(["0-4"], (0, 1, 2, 3, 4)), (["3", "0"], (0, 3)), (["0-1", "1-2", "2"], (0, 1, 2)), (["3-3"], (3,))],
 )
 def test_folds(typed: list[str], folds: tuple[int, ...]) -> None:
-    assert parse_folds(typed) == folds
+    assert parse_numbers(typed, "--folds") == folds
 
 
 @pytest.mark.parametrize("typed", [["all"], ["-1"], ["4-0"], ["0,1"], []])
-def test_what_is_no_fold_is_refused(typed: list[str]) -> None:
-    with pytest.raises(DoseloError, match="--folds takes"):
-        parse_folds(typed)
+def test_what_is_no_number_is_refused(typed: list[str]) -> None:
+    for option in ("--folds", "--seeds"):
+        with pytest.raises(DoseloError, match=f"{option} takes"):
+            parse_numbers(typed, option)
+
+
+def test_only_seeds_say_where_trainings_start() -> None:
+    require_seedable(["nnUNetTrainer", "nnUNetTrainer_100epochs", f"{DOSELO}_soft_5epochs"], several_seeds=True)
+    require_seedable(["nnUNetTrainerNoMirroring"], several_seeds=False)
+    with pytest.raises(DoseloError, match="that know the suffix _seedN, found nnUNetTrainerNoMirroring"):
+        require_seedable(["nnUNetTrainer", "nnUNetTrainerNoMirroring"], several_seeds=True)
+    for several in (True, False):
+        with pytest.raises(DoseloError, match=f"without a seed, which --seeds gives them; found {DOSELO}_seed1"):
+            require_seedable([f"{DOSELO}_seed1"], several_seeds=several)
 
 
 def test_lambdas_make_variants_of_trainers_with_a_dose_term() -> None:
@@ -74,6 +86,7 @@ def test_what_cannot_be_compared_is_refused(trainers: list[str], lambdas: list[f
         ("nnUNetTrainer_100epochs", Length(100, 250)),
         ("nnUNetTrainer_1epoch", Length(1, 250)),
         ("nnUNetTrainer_3epochs_40iterations", Length(3, 40)),
+        ("nnUNetTrainer_100epochs_seed2", Length(100, 250)),
         (f"{DOSELO}_soft_7epochs", Length(7, 250)),
         (f"{DOSELO}_paper", Length(80, 250)),
         ("nnUNetTrainerNoMirroring", None),

@@ -39,9 +39,11 @@ def test_what_is_typed_is_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(whole_benchmark, "prepare_benchmark", prepare)
     trainers = ("--trainers", DEFAULT, "nnUNetTrainerDOSELO_2epochs_3iterations", "--lambdas", "0.1", "1")
-    done = typed(*trainers, "--folds", "0-1", "3", "--baseline", DEFAULT, "--engine", "pydosert", "-o", "there")
+    done = typed(
+        *trainers, "--folds", "0-1", "3", "--seeds", "0-2", "--baseline", DEFAULT, "--engine", "pydosert", "-o", "there"
+    )
     names = (*trainers[1:3], "nnUNetTrainerDOSELO_lambda0p1_2epochs_3iterations")
-    asked = Asked("31", "2d_small", names, (0, 1, 3), DEFAULT, "auto", "pydosert", "nnUNetPlans", 0, "cuda")
+    asked = Asked("31", "2d_small", names, (0, 1, 3), DEFAULT, "auto", "pydosert", "nnUNetPlans", (0, 1, 2), "cuda")
     assert done.exit_code == 1
     assert f"error: {asked}; there" in done.stderr
 
@@ -66,7 +68,7 @@ def test_what_failed_is_told_and_in_the_exit_status(root: Path, monkeypatch: pyt
     assert done.exit_code == 1
     assert f"failed: training-{BCE}-fold_1: CUDA [out of memory]\n" in done.stderr
     assert "5 jobs wait for these; the same command tries again" in done.stderr
-    assert f"left out of the comparison, because not all of their folds are there: {BCE}" in done.stdout
+    assert f"left out of the comparison, because not all of their runs are there: {BCE}" in done.stdout
 
 
 def test_without_a_gpu_nothing_is_begun(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from nnunet_doselo.benchmark.same import checked, remarks_on_trainings, same_in_
 from nnunet_doselo.benchmark.training_facts import TrainingFacts, read_training
 from nnunet_doselo.benchmark.whole_benchmark import prepare_benchmark
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
 
 
@@ -39,7 +40,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def facts_of(root: Path, trainer: str, fold: int) -> TrainingFacts:
-    return read_training(model(root, trainer) / f"fold_{fold}", trainer, fold)[0]
+    return read_training(model(root, trainer) / f"fold_{fold}", trainer, FoldSeed(fold))[0]
 
 
 def check(root: Path, trainer: str, fold: int, *trainers: str) -> TrainingFacts:
@@ -70,7 +71,10 @@ def test_without_a_record_times_are_those_of_nnunets_logs(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"runs": [RUN, replace(RUN, seed=7)]}, "fold_1: all trainings must start from seed 0, this one from 7; pass"),
+        (
+            {"runs": [RUN, replace(RUN, seed=7)]},
+            "fold_1: must start from seed 0 as those of other trainers, started from 7; pass --seeds 7",
+        ),
         ({"epochs": 1}, "2 epochs of 3 iterations and .*fold_1 with 1 epochs of 3 iterations"),
     ],
     ids=["seed", "length"],
@@ -169,7 +173,7 @@ def test_of_trainings_that_the_benchmark_began_there_is_nothing_to_remark(root: 
 def test_what_a_training_left_and_was_cut_short_is_one_clear_error(root: Path, name: str) -> None:
     finish(root, BCE)
     benchmark = prepare_benchmark(asked(DEFAULT, BCE), root / "out")
-    training = benchmark.training(BCE, 0)
+    training = benchmark.training(BCE, FoldSeed(0))
     benchmark.inputs.folds[0].write(training)
     file = (training.parent if name == "plans.json" else training) / name
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

@@ -20,7 +20,7 @@ from nnunet_doselo.predictor.artifact import FILE_NAME, save_predictor
 
 PLANNED = Planned("Dataset915_Seeded", memory_gb=7.0, configurations=("2d",))
 LENGTH = "_1epochs_2iterations"
-DEFAULT, DOSELO = (f"{name}{LENGTH}" for name in ("nnUNetTrainer", "nnUNetTrainerDOSELO"))
+DEFAULT, IN_DOMAIN, DOSELO = (f"nnUNetTrainer{name}{LENGTH}" for name in ("", "_domain", "DOSELO"))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,8 @@ def fold(root: Path, trainer: str) -> Path:
 
 
 def test_the_default_and_the_guided_trainer_begin_alike(root: Path, begun: list) -> None:
-    for trainer in (DEFAULT, DOSELO):
+    """Where both keep their augmentation within the predictor's domain."""
+    for trainer in (IN_DOMAIN, DOSELO):
         train_with_seed(0, arguments(trainer))
     (weights, batch), (guided_weights, guided_batch) = begun
     assert weights.keys() == guided_weights.keys()
@@ -78,6 +79,15 @@ def test_another_seed_begins_otherwise_and_the_same_alike(root: Path, begun: lis
     assert not torch.equal(first["batch"], other["batch"])
     name = next(name for name, weight in first.items() if weight.ndim == 4)
     assert not torch.equal(first[name], other[name])
+
+
+def test_a_seed_in_the_name_goes_before_all_others(root: Path, begun: list) -> None:
+    """As plain nnUNetv2_train has it, which sets none."""
+    for outside, trainer in ((7, f"{DEFAULT}_seed1"), (8, f"{DEFAULT}_seed1"), (8, f"{DEFAULT}_seed2")):
+        train_with_seed(outside, arguments(trainer))
+    first, again, other = ({**weights, "batch": batch["data"]} for weights, batch in begun)
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    assert not any(torch.equal(value, other[name]) for name, value in first.items() if value.ndim == 4)
 
 
 def test_every_run_is_written_down_also_one_that_fails(

@@ -10,6 +10,7 @@ from finished_trainings import BCE, DATASET, DEFAULT, asked, make_project
 
 from nnunet_doselo.benchmark.setting import find_benchmark
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
 
 
 @pytest.fixture
@@ -23,7 +24,9 @@ def test_without_test_cases_every_fold_is_scored_on_its_validation_cases(root: P
     assert benchmark.split == "Tr"
     assert benchmark.cases == {0: ("Phantom_000",), 1: ("Phantom_001", "Phantom_002")}
     assert benchmark.dim == 2
-    assert benchmark.training(BCE, 1) == root / "results" / DATASET / f"{BCE}__nnUNetPlans__2d_small" / "fold_1"
+    assert (
+        benchmark.training(BCE, FoldSeed(1)) == root / "results" / DATASET / f"{BCE}__nnUNetPlans__2d_small" / "fold_1"
+    )
     assert find_benchmark(asked(folds=(1,)), root / "out").all_cases == ["Phantom_001", "Phantom_002"]
 
 

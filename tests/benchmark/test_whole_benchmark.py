@@ -29,7 +29,7 @@ def test_finished_trainings_are_scored_and_compared(root: Path) -> None:
     out = root / "out"
     comparison = read(root, "comparison.json")
     assert comparison["contours"] == {
-        trainer: {str(fold): str(out / "evaluations" / trainer / f"fold_{fold}") for fold in (0, 1)}
+        trainer: {f"fold {fold}": str(out / "evaluations" / trainer / f"fold_{fold}") for fold in (0, 1)}
         for trainer in (DEFAULT, BCE)
     }
     assert (comparison["baseline"], comparison["noise_floor"]) == (DEFAULT, str(out / "noise_floor"))
@@ -72,7 +72,7 @@ def test_scores_and_tests_are_those_of_doselo_evaluate(tmp_path: Path, monkeypat
     costs = comparison["values"]["union_rmae"]
     assert costs[DEFAULT]["Phantom_000"] > costs[BCE]["Phantom_000"] == 0
     assert comparison["noise_floor"]["union_rmae"] == {"mean": 0.0, "max": 0.0, "cases": 1}
-    assert comparison["contours"][1]["evaluations"] == {"0": f"evaluations/{BCE}/fold_0"}
+    assert comparison["contours"][1]["evaluations"] == {"fold 0": f"evaluations/{BCE}/fold_0"}
 
 
 def test_the_manifest_says_what_was_done_and_what_was_the_same(root: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_manifest_says_what_was_done_and_what_was_the_same(root: Path) -> No
     go(root)
     manifest = read(root, "manifest.json")
     expected = {"format": "doselo-benchmark/1", "command": "doselo benchmark 31", "dataset": DATASET, "split": "Tr"}
-    expected |= {"folds": [0, 1], "trainers": [DEFAULT, BCE], "seed": 0}
+    expected |= {"folds": [0, 1], "trainers": [DEFAULT, BCE], "seeds": [0]}
     assert {name: manifest[name] for name in expected} == expected
     assert manifest["hours"]["training"] == {DEFAULT: 4.0, BCE: 4.0}, "two folds of two hours"
     assert manifest["hours"]["all"] == pytest.approx(8, abs=0.1)
@@ -207,7 +207,7 @@ def test_a_training_that_came_to_nothing_leaves_no_note(root: Path, monkeypatch:
     assert len(outcome.waiting) == 2 * 3 + 3
     assert outcome.compared == (DEFAULT,)
     assert not model(root, BCE).exists()
-    assert f"left out of the comparison, because not all of their folds are there: {BCE}" in outcome.remarks
+    assert f"left out of the comparison, because not all of their runs are there: {BCE}" in outcome.remarks
     jobs = {job["name"]: job for job in read(root, "manifest.json")["jobs"]}
     assert jobs[f"training-{BCE}-fold_0"]["status"] == "failed"
     assert "MemoryError" in jobs[f"training-{BCE}-fold_0"]["error"]

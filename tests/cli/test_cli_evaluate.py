@@ -48,6 +48,8 @@ def test_two_sets_of_contours_are_compared_in_one_table(root: Path) -> None:
     assert ["GTV", "D95 >= 57 Gy", "2", "0", "2"] in rows
     assert "2 cases; differences to right, by case" in said
     assert "Differences are contours less right: below 0 is better where the arrow points down." in said
+    assert "CI over patients only: one set of contours." in said
+    assert "p takes the networks as given." in said
     assert "no test can reach p = 0.05" in said
     assert "evaluated: files without a record of who planned them" in said
     content = json.loads((root / "out" / "comparison.json").read_text())

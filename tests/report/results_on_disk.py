@@ -78,14 +78,15 @@ def comparison(cases: Sequence[str], called: Mapping[str, str]) -> dict[str, Any
     }
     by_name["target_dice"][called[BEST]][cases[-1]] = None
     return {
-        "format": "doselo-comparison/1",
+        "format": "doselo-comparison/2",
         "dataset": DATASET,
         "dose": {"kind": "open planner", "says": SAYS},
         "baseline": called[BASELINE],
         "contours": [
-            {"name": called[name], "title": TITLES[name], "evaluations": {"0": f"evaluations/{name}/fold_0"}}
+            {"name": called[name], "title": TITLES[name], "evaluations": {"fold 0": f"evaluations/{name}/fold_0"}}
             for name in UNION_RMAE
         ],
+        "intervals_cover": "patients only: one training",
         "order": list(cases),
         "metrics": METRICS,
         "values": by_name,
@@ -115,24 +116,25 @@ def comparison(cases: Sequence[str], called: Mapping[str, str]) -> dict[str, Any
 
 
 def summary(mean: float, low: float, high: float) -> dict[str, Any]:
-    interval = {"ci_low": low, "ci_high": high, "ci_method": "BCa bootstrap"}
-    return {"mean": mean, "median": mean, "std": 0.1, "cases": 5, **interval}
+    interval = {"ci_low": low, "ci_high": high, "ci_method": "BCa bootstrap", "ci_over": "patients"}
+    return {"mean": mean, "median": mean, "std": 0.1, "run_std": None, "cases": 5, **interval}
 
 
 def paired(mean: float, low: float, high: float, *, p: float | None, better: int, worse: int) -> dict[str, Any]:
     return {
         "cases": 5,
         "dropped": [],
+        "dropped_pairs": 0,
         "better": better,
         "worse": worse,
         "equal": 5 - better - worse,
         "mean_difference": mean,
         "median_difference": mean,
-        "statistic": "mean",
         "ci_low": low,
         "ci_high": high,
         "ci_confidence": 0.95,
         "ci_method": "BCa bootstrap",
+        "ci_over": "patients",
         "rank_biserial": 0.6 if p else None,
         "p_value": p and p / 2,
         "p_holm": p,

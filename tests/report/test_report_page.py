@@ -1,5 +1,6 @@
 """The page and its JSON tell the folder's numbers, stand alone, and say what is missing."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from nnunet_doselo.cli.report import report
 from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.evaluation.comparison_file import read_comparison
 from nnunet_doselo.evaluation.evaluation_file import read_evaluation
+from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.report.page import VIEWER_BYTES, write_report
 
 LIMIT_BYTES = 15_000_000
@@ -35,7 +37,7 @@ def rows(html: str) -> list[list[str]]:
 
 def test_the_folder_is_one_that_the_package_reads(written: Written) -> None:
     comparison = read_comparison(written.folder)
-    evaluation = read_evaluation(written.folder / comparison.contours[0].evaluations["0"])
+    evaluation = read_evaluation(written.folder / comparison.contours[0].evaluations[FoldSeed(0)])
     assert [case.case for case in evaluation.cases] == list(comparison.order) == CASES
 
 
@@ -55,19 +57,50 @@ def test_synthetic_patients_and_few_iterations_are_said_on_top(written: Written)
 
 def test_the_headline_has_means_intervals_tests_and_the_noise_floor(written: Written) -> None:
     best = next(row for row in rows(written.html) if row[0].startswith("DOSELO fold 0"))
-    assert best[1] == "17.6 [15.1, 19.6] Δ −5.4 p = 0.040 r = 0.60 4 better, 1 worse"
+    assert best[1] == "17.6 [15.1, 19.6] Δ −5.4 [−12.8, 3.4] p = 0.040 r = 0.60 4 better, 1 worse"
     floor = re.search(r'<tr class="floor">.*?</tr>', written.html, re.DOTALL)
     assert floor
     assert text_of(floor[0]) == "noise floor 0.4 at most 0.6 1.000"
 
 
+def test_what_intervals_cover_and_what_p_takes_as_given_are_said(written: Written) -> None:
+    assert written.told["intervals_cover"] == "patients only: one training"
+    seen = text_of(written.html)
+    assert "its 95 % confidence interval (patients only: one training)" in seen
+    assert "Intervals: 95 %, patients only: one training (bootstrap" in seen
+    assert "p takes the networks as given" in seen
+
+
+def test_several_seeds_have_their_runs_their_deviation_and_what_they_cover(tmp_path: Path) -> None:
+    folder = write_results(tmp_path)
+    content = json.loads((folder / "comparison.json").read_text())
+    content["intervals_cover"] = "runs and patients: 2 trainings, 5 patients"
+    for contours in content["contours"]:
+        place = contours["evaluations"]["fold 0"]
+        contours["evaluations"] = {"fold 0, seed 1": place, "fold 0, seed 2": place}
+    content["summary"]["union_rmae"][BEST]["run_std"] = 0.021
+    content["tests"]["union_rmae"][BEST] |= {"ci_over": "runs and patients", "dropped_pairs": 3}
+    (folder / "comparison.json").write_text(json.dumps(content))
+    report = report_on(folder)
+    (best,) = (row for row in rows(report.html) if row[0].startswith("DOSELO fold 0; seeds 1, 2"))
+    assert best[1].startswith("17.6 [15.1, 19.6] ± 2.1 run to run Δ −5.4 [−12.8, 3.4]")
+    assert "confidence interval (runs and patients: 2 trainings, 5 patients)" in text_of(report.html)
+    # p is 0.04, and the interval, which counts here, has zero in it
+    assert report.told["words"][1].endswith(
+        "[−12.8, 3.4] over runs and patients, p = 0.040 with the networks as given; of 5 cases 4 better, 1 worse. No "
+        "difference is shown. Left out: 3 pairs of run and case without a value."
+    )
+    assert ["DOSELO", "17.6 [15.1, 19.6]", "17.6", "10.0", "2.1"] in [row[:5] for row in rows(report.html)]
+    assert ["P4", "DOSELO", "fold 0, seed 2"] in [row[:3] for row in rows(report.html)]
+
+
 def test_the_result_is_put_in_words(written: Written) -> None:
     assert written.told["words"] == [
         "BCE against Dice + CE: union RMAE 23.0 % instead of 23.0 %, mean difference 0.0 percentage points [−1.2, "
-        "1.2], p = 1.000; of 5 cases 1 better, 1 worse. So few cases cannot show a difference: with 2 that differ and "
-        "2 trainers compared, p cannot fall below 0.500.",
+        "1.2] over patients, p = 1.000 with the networks as given; of 5 cases 1 better, 1 worse. So few cases cannot "
+        "show a difference: with 2 that differ and 2 trainers compared, p cannot fall below 0.500.",
         "DOSELO against Dice + CE: union RMAE 17.6 % instead of 23.0 %, mean difference −5.4 percentage points [−12.8, "
-        "3.4], p = 0.040; of 5 cases 4 better, 1 worse. Better.",
+        "3.4] over patients, p = 0.040 with the networks as given; of 5 cases 4 better, 1 worse. Better.",
     ]
 
 
@@ -78,6 +111,7 @@ def test_all_tests_are_listed(written: Written) -> None:
         "17.6 [15.1, 19.6]",
         "17.6",
         "10.0",
+        "–",
         "−5.4 [−12.8, 3.4]",
         "0.020",
         "0.040",
@@ -90,6 +124,7 @@ def test_all_tests_are_listed(written: Written) -> None:
         "0.700 [0.580, 0.820]",
         "0.700",
         "0.100",
+        "–",
         "0.000 [0.000, 0.000]",
         "no test",
         "no test",
@@ -127,7 +162,7 @@ def test_goals_islands_and_structures_are_counted(written: Written) -> None:
     assert ["Eye_L", "D2 ≤ 45 Gy", *["5 of 5"] * 4] in listed
     assert not any(row[0] == "Cochlea_L" for row in listed)  # no patient has one
     assert ["DOSELO", "1 of 5", "1", "0.02", "0.01", "21.0", "60.0"] in listed  # 0.108 cc in 5 plans
-    assert ["P4", "DOSELO", "0", "0.11", "21.0", "0.05", "58.0", "60.0"] in listed
+    assert ["P4", "DOSELO", "fold 0", "0.11", "21.0", "0.05", "58.0", "60.0"] in listed
     assert ["GTV", "reference", "59.0", "60.0", "5"] in listed
     assert ["DOSELO", "41.0", "50.0", "5"] in listed
 

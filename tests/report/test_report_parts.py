@@ -2,13 +2,14 @@
 
 import base64
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
 from nnunet_doselo.evaluation.comparison import NoiseFloor, Summary
-from nnunet_doselo.evaluation.intervals import Interval
+from nnunet_doselo.evaluation.intervals import RUNS_AND_PATIENTS, Interval
 from nnunet_doselo.evaluation.metrics import BY_KEY
 from nnunet_doselo.evaluation.paired_tests import PairedComparison
 from nnunet_doselo.report.case_images import Background, CaseImages, Contoured
@@ -145,12 +146,12 @@ def test_the_scale_of_differences_is_shared_and_in_whole_gray() -> None:
 
 def compared(mean: float, p: float, *, better: int = 6, worse: int = 2, equal: int = 0) -> PairedComparison:
     interval, cases = Interval(mean, mean, 0.95, "a point"), better + worse + equal
-    return PairedComparison(cases, (), better, worse, equal, mean, mean, "mean", interval, 0.5, p, p, "exact")
+    return PairedComparison(cases, (), 0, better, worse, equal, mean, mean, interval, 0.5, p, p, "exact")
 
 
 def words_of(key: str, floor: float | None, **tests: PairedComparison) -> list[str]:
     """Of trainers against the baseline "base", which is called A."""
-    summary = Summary(0.2, 0.2, 0.1, 0.1, 0.3, "BCa", 3)
+    summary = Summary(0.2, 0.2, 0.1, NAN, 0.1, 0.3, "BCa", "patients", 3)
     cells = {"A": Cell(summary, None)} | {name: Cell(summary, test) for name, test in tests.items()}
     rows = MetricRows(BY_KEY[key], cells, NoiseFloor(floor, floor, 3) if floor else None)
     return in_words(rows, {"A": "base"} | {name: name for name in tests}, "A")
@@ -187,7 +188,8 @@ def test_the_verdict_heeds_direction_test_and_noise(
 def test_too_few_cases_are_not_taken_for_no_difference(worse: int, equal: int, verdict: str) -> None:
     (sentence,) = words_of("union_rmae", None, other=compared(0.09, 0.5, better=0, worse=worse, equal=equal))
     assert (
-        f"mean difference +9.0 percentage points [9.0, 9.0], p = 0.500; of {worse + equal} cases 0 better" in sentence
+        "mean difference +9.0 percentage points [9.0, 9.0] over patients, p = 0.500 with the networks as given; of "
+        f"{worse + equal} cases 0 better" in sentence
     )
     assert sentence.endswith(verdict)
 
@@ -203,8 +205,28 @@ def test_trainers_that_are_compared_together_need_more_cases() -> None:
     assert words_of("union_rmae", None, B=six, C=nothing)[0].endswith("No difference is shown.")
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "p", "verdict"),
+    [
+        (-0.03, -0.01, 0.5, "Better."),
+        (0.01, 0.03, 0.5, "Worse."),
+        (-0.03, 0.01, 0.001, "No difference is shown."),
+        (NAN, NAN, 0.001, "No difference is shown."),
+    ],
+)
+def test_over_runs_the_interval_decides_and_not_the_test(low: float, high: float, p: float, verdict: str) -> None:
+    """p knows these networks alone; three cases, of which no test can show anything, may still have an interval."""
+    over_runs = Interval(low, high, 0.95, "crossed", RUNS_AND_PATIENTS)
+    test = replace(compared((low + high) / 2 if low < high else 0.01, p, better=3, worse=0), interval=over_runs)
+    (sentence,) = words_of("union_rmae", None, other=test)
+    assert f"over runs and patients, p {p_text(p)[2:]} with the networks as given; of 3 cases" in sentence
+    assert sentence.endswith(verdict)
+    (sentence,) = words_of("union_rmae", None, other=replace(test, dropped_pairs=4))
+    assert sentence.endswith(f"{verdict} Left out: 4 pairs of run and case without a value.")
+
+
 def test_a_trainer_without_a_value_is_said_to_have_none() -> None:
-    summary = Summary(NAN, NAN, NAN, NAN, NAN, "none", 0)
+    summary = Summary(NAN, NAN, NAN, NAN, NAN, NAN, "none", "patients", 0)
     rows = MetricRows(BY_KEY["union_rmae"], {"B": Cell(summary, compared(NAN, NAN)), "A": Cell(summary, None)}, None)
     assert in_words(rows, {"A": "base", "B": "other"}, "A") == [
         "other against base: no case has a value of union RMAE for both."
@@ -236,9 +258,9 @@ def test_provenance_is_told_whatever_it_holds() -> None:
     assert ordered == [("command", "doselo"), ("versions", "a 1"), ("evaluation / split", "Ts")]
 
 
-def test_curves_are_means_over_folds_where_all_have_a_value() -> None:
-    folds = {"0": {"val_loss": [1.0, None, 3.0]}, "1": {"val_loss": [2.0, 2.0]}, "2": {}}
-    assert mean_over_epochs(folds, "val_loss") == (1.5, None)
+def test_curves_are_means_over_runs_where_all_have_a_value() -> None:
+    runs = {"0": {"val_loss": [1.0, None, 3.0]}, "1": {"val_loss": [2.0, 2.0]}, "2": {}}
+    assert mean_over_epochs(runs, "val_loss") == (1.5, None)
     assert mean_over_epochs({"0": {}}, "val_loss") == ()
 
 

@@ -41,6 +41,11 @@ BENCHMARK = f"{DOSELO}_benchmark"
         (f"{BCE}_domain_20iterations", BCE, TrainerSettings("bce", None, None, 20, in_domain=True)),
         (f"{PAPERS_BASELINE}_domain", PAPERS_BASELINE, TrainerSettings("bce_dice", None, 80, in_domain=True)),
         (f"{STOCK}_40iterations", STOCK, TrainerSettings("nnunet", None, None, 40)),
+        (f"{STOCK}_seed1", STOCK, TrainerSettings("nnunet", None, seed=1)),
+        (f"{STOCK}_100epochs_seed0", STOCK, TrainerSettings("nnunet", None, 100, seed=0)),
+        (f"{STOCK}_3epochs_40iterations_seed12", STOCK, TrainerSettings("nnunet", None, 3, 40, seed=12)),
+        (f"{DOSELO}_seed2_lambda3", DOSELO, TrainerSettings("bce", 3.0, seed=2)),
+        (f"{PAPER}_seed0", PAPER, TrainerSettings("bce", 1.0, 80, seed=0)),
     ],
 )
 def test_a_name_gives_its_settings(name: str, base: str, expected: TrainerSettings) -> None:
@@ -82,6 +87,9 @@ def test_names_of_others_are_left_alone(name: str) -> None:
         "warmup3",
         "warmupepochs",
         "Dice",
+        "seed",
+        "seed-1",
+        "seed1p5",
     ],
 )
 def test_an_unknown_suffix_is_refused_and_the_known_ones_are_listed(suffix: str) -> None:
@@ -92,7 +100,7 @@ def test_an_unknown_suffix_is_refused_and_the_known_ones_are_listed(suffix: str)
 
 @pytest.mark.parametrize(
     "twice",
-    ["lambda1_lambda2", "5epochs_lambda1_6epochs", "warmup1epochs_warmup2epochs", "soft_soft"],
+    ["lambda1_lambda2", "5epochs_lambda1_6epochs", "warmup1epochs_warmup2epochs", "soft_soft", "seed1_seed1"],
 )
 def test_a_setting_is_given_once(twice: str) -> None:
     with pytest.raises(DoseloError, match=f"{twice.rpartition('_')[2]} stands twice"):
