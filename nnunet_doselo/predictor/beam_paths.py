@@ -27,7 +27,7 @@ def beam_paths(target: Tensor, ct: Tensor, gantry_deg: list[float], pixel_y_mm: 
 
     Parameters
     ----------
-    target: (B, 1, *S) prescribed dose / Rx; the gradient goes to the highest voxel on each ray.
+    target: (B, 1, *S) prescribed dose / Rx; the gradient is that of `_opened`.
     ct: (B, 1, *S) HU. Without gradient.
     gantry_deg: IEC 61217 angles of a supine patient, head first: 0 from anterior, 90 from the patient's left, which is
         where x grows to.
@@ -66,12 +66,41 @@ def _one_beam(
         (sine * across + cosine * along) / y_mm,
     )
     step_mm = 2 * reach_mm / side
-    open_field = seen[: prescribed.shape[0]].amax(dim=1, keepdim=True)
+    open_field = _opened(seen[: prescribed.shape[0]])
     crossed = seen[prescribed.shape[0] :]
     depth_mm = (crossed.cumsum(dim=1) - crossed / 2) * step_mm
     dose = open_field * torch.exp(-attenuation_per_mm * depth_mm)
     y, x = _plane(height, width, y_mm, x_mm, prescribed)
     return _sample(dose, (cosine * x + sine * y) / reach_mm, (cosine * y - sine * x) / reach_mm)
+
+
+def _opened(seen: Tensor) -> Tensor:
+    """The highest prescription on each ray: (P, Y, X), rays along Y, to (P, 1, X).
+
+    The gradient of probabilities is that of the maximum: it goes to the highest voxel. Masks have many such, and change
+    by finite steps, so theirs is what such steps do: see `_changes`.
+    """
+    with torch.no_grad():  # freezing a script takes every `detach` away
+        highest, still = seen.amax(dim=1, keepdim=True), seen.clone()
+        changes = _changes(seen) if seen.requires_grad else still
+    return highest + (changes * (seen - still)).sum(dim=1, keepdim=True)
+
+
+def _changes(seen: Tensor) -> Tensor:
+    """By how much a ray opens with each voxel's value: (P, Y, X) to the same shape.
+
+    A stretch of voxels that alone holds a ray open shares out, evenly over its highest, what its removal would close; a
+    ray that is as open elsewhere depends on none of them. An empty voxel counts with what it would open were it full;
+    of several that are added along one ray the first opens it, and yet each is counted.
+    """
+    highest, place = seen.max(dim=1, keepdim=True)
+    empty = seen <= 0.0
+    stretch = empty.cumsum(dim=1)  # counts on at every empty voxel, so it is the same all along a stretch
+    alone = stretch == stretch.gather(1, place)
+    closed = highest - seen.masked_fill(alone, 0.0).amax(dim=1, keepdim=True)
+    tied = seen * (alone & (seen >= highest * (1.0 - 1e-4)))  # interpolated masks are 1 but for rounding
+    share = (tied > 0.0) * closed / tied.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    return torch.where(empty, 1.0 - highest, share)
 
 
 def _plane(height: int, width: int, y_mm: float, x_mm: float, like: Tensor) -> tuple[Tensor, Tensor]:

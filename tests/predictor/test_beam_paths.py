@@ -1,14 +1,17 @@
 """Beams through water and air, against exponentials worked out by hand and the planner's own projection."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from predictors import card_of, random_inputs, random_network
 from torch import Tensor
 
 from nnunet_doselo.planning.beam_geometry import project
-from nnunet_doselo.predictor.beam_paths import beam_paths, left_is_right
+from nnunet_doselo.predictor.artifact import load_predictor, save_predictor
+from nnunet_doselo.predictor.beam_paths import _changes, _opened, beam_paths, left_is_right
 
 WATER_HU, AIR_HU = 0.0, -1000.0
 PER_MM = 0.0045
@@ -111,6 +114,106 @@ def test_an_island_opens_a_field_of_its_own() -> None:
     rise = (added[1] - added[0])[0, 0]
     assert rise[20, 36] > 0.5 * math.exp(-PER_MM * 80)
     assert rise.min() > -1e-6
+
+
+NINE = [40.0 * beam for beam in range(9)]
+SIDE, ISLAND = 64, (10, 50)
+"""Voxels: a slice, and the first of an island in front of the target and to its left."""
+
+
+def mask_with(island: int, at: tuple[int, int] = ISLAND) -> tuple[Tensor, Tensor]:
+    """A target of 12 x 12 voxels in the middle, and an island of so many a side, (1, 1, 64, 64)."""
+    target, added = torch.zeros(2, 1, 1, SIDE, SIDE, dtype=torch.float64)
+    target[..., 26:38, 26:38] = 1.0
+    added[..., at[0] : at[0] + island, at[1] : at[1] + island] = 1.0
+    return target, added
+
+
+def outcome(target: Tensor, beams: list[float]) -> Tensor:
+    """What a network makes of the paths, if it were linear."""
+    gains = torch.rand(target.shape, generator=torch.Generator().manual_seed(0), dtype=target.dtype)
+    return (gains * beam_paths(target, torch.full_like(target, WATER_HU), beams, 2.0, 2.0)).sum()
+
+
+def foretold(target: Tensor, changed: Tensor, beams: list[float]) -> float:
+    """By the gradient: how the outcome changes if those voxels fill or empty."""
+    start = target.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(outcome(start, beams), start)
+    return float((gradient * changed).sum())
+
+
+@pytest.mark.parametrize("beams", [[0.0], NINE], ids=["one beam", "nine"])
+@pytest.mark.parametrize("at", [ISLAND, (30, 50)], ids=["far", "beside"])
+@pytest.mark.parametrize("side", [1, 3, 5])
+def test_the_gradient_foretells_what_the_removal_of_an_island_does(
+    side: int, at: tuple[int, int], beams: list[float]
+) -> None:
+    """Exactly: on each ray it is apart from the target, by more than the two voxels that interpolation reaches."""
+    target, island = mask_with(side, at)
+    change = float(outcome(target + island, beams) - outcome(target, beams))
+    assert change > 5
+    assert foretold(target + island, island, beams) == pytest.approx(change, rel=1e-9)
+
+
+@pytest.mark.parametrize("beams", [[0.0], NINE], ids=["one beam", "nine"])
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_the_gradient_foretells_what_an_added_island_does_up_to_its_voxels_on_one_ray(
+    side: int, beams: list[float]
+) -> None:
+    """Samples on a ray are sqrt(2) voxels apart in a square slice, and interpolation widens an island by a voxel.
+
+    So a ray meets an island of n voxels a side in (n + 1) sqrt(2) / sqrt(2) samples at most, along its diagonal. The
+    highest of them opens the ray, and the gradient counts all: at least the change, at most n + 1 times as much.
+    """
+    target, island = mask_with(side)
+    change = float(outcome(target + island, beams) - outcome(target, beams))
+    assert change > 5
+    assert change <= foretold(target, island, beams) <= (side + 1) * change
+
+
+def test_behind_the_target_an_island_opens_nothing_and_its_removal_closes_nothing() -> None:
+    target, island = mask_with(3, (50, 30))
+    assert outcome(target + island, [0.0]) == outcome(target, [0.0])
+    assert foretold(target, island, [0.0]) == pytest.approx(0.0, abs=1e-9)
+    assert foretold(target + island, island, [0.0]) == 0.0
+    assert foretold(target + island, target, [0.0]) == pytest.approx(
+        float(outcome(target + island, [0.0]) - outcome(island, [0.0])), rel=1e-9
+    )
+
+
+def test_a_stretch_of_a_ray_shares_what_its_removal_closes_and_an_empty_voxel_counts_if_it_were_full() -> None:
+    """Four rays: a target of three voxels; with an island as high; with one half as high; nothing."""
+    rays = torch.tensor(
+        [[0, 1, 1, 1, 0, 0], [0, 1, 1, 1, 0, 1], [0, 0.5, 1, 1, 0, 0.5], [0, 0, 0, 0, 0, 0]], dtype=torch.float64
+    )
+    expected = torch.tensor(
+        [[0, 1 / 3, 1 / 3, 1 / 3, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 1 / 4, 1 / 4, 0, 0], [1, 1, 1, 1, 1, 1]],
+        dtype=torch.float64,
+    )
+    torch.testing.assert_close(_changes(rays.T[None])[0].T, expected)
+
+
+def test_a_ray_is_as_open_as_its_highest_voxel_to_the_bit() -> None:
+    for seen in (torch.rand(3, 20, 30), (torch.rand(3, 20, 30) > 0.9).float() * 0.8, torch.zeros(1, 4, 5)):
+        assert torch.equal(_opened(seen), seen.amax(dim=1, keepdim=True))
+
+
+def test_a_frozen_script_has_the_same_gradient_on_masks(tmp_path: Path) -> None:
+    network = random_network(gantry_deg=(0.0, 120.0))
+    file = save_predictor(network, card_of(network), tmp_path / "predictor.ts")
+    frozen = load_predictor(file)
+    target, island = (mask.float() for mask in mask_with(3))
+    _, oars, ct = random_inputs(1, SIDE, SIDE)
+    gradients = []
+    for predictor in (network, frozen, frozen, frozen):
+        start = (target + island).requires_grad_()
+        with torch.no_grad():  # as the dose of the true target is predicted
+            doses = [predictor(target, oars, ct) for _ in range(3)]
+        assert all(torch.equal(dose, doses[0]) for dose in doses)
+        gradients.append(torch.autograd.grad(predictor(start, oars, ct).mean(), start)[0])
+    assert gradients[0].abs().max() > 0
+    for gradient in gradients[1:]:
+        torch.testing.assert_close(gradient, gradients[0], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(
