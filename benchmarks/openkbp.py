@@ -34,7 +34,7 @@ PREDICTOR = ("--width", "0.5", "--epochs", "12", "--precision", "bf16-mixed")
 BATCH, WIDTHS = 12, (16, 32, 64, 128, 128)
 HELD_OUT = 9
 TRAINERS = {
-    "BCE": "nnUNetTrainerBCE_5epochs_100iterations",
+    "BCE": "nnUNetTrainerBCE_domain_5epochs_100iterations",
     "BCE + dose (DOSELO)": "nnUNetTrainerDOSELO_5epochs_100iterations",
     "Dice + CE + dose": "nnUNetTrainerDOSELO_DiceCE_5epochs_100iterations",
 }

@@ -36,8 +36,10 @@ from nnunet_doselo.evaluation.comparison_file import read_comparison
 FOLDS = 5
 PATIENTS = 50
 LEFT_OUT = 5
-TRAINERS = "nnUNetTrainer,nnUNetTrainerBCE,nnUNetTrainerDOSELO,nnUNetTrainerDOSELO_DiceCE,nnUNetTrainerDOSELO_soft"
-SWEPT = ("nnUNetTrainerBCE", "nnUNetTrainerDOSELO", "nnUNetTrainerDOSELO_soft")
+TRAINERS = (
+    "nnUNetTrainer,nnUNetTrainerBCE_domain,nnUNetTrainerDOSELO,nnUNetTrainerDOSELO_DiceCE,nnUNetTrainerDOSELO_soft"
+)
+SWEPT = ("nnUNetTrainerBCE_domain", "nnUNetTrainerDOSELO", "nnUNetTrainerDOSELO_soft")
 LAMBDAS = ("0.1", "0.3", "1", "3", "10")
 
 app = typer.Typer(pretty_exceptions_enable=False)

@@ -107,6 +107,12 @@ def is_guided(name: str) -> bool:
     return parsed is not None and parsed[1].dose_weight is not None
 
 
+def keeps_to_domain(name: str) -> bool:
+    """Is its augmentation within what the dose predictor has seen, so that it needs one?"""
+    parsed = parse_trainer_name(name)
+    return is_guided(name) or (parsed is not None and parsed[1].in_domain)
+
+
 def length_of(name: str) -> Length | None:
     """Of a training with that trainer; None for a trainer that is neither ours nor one of nnU-Net's lengths."""
     if (parsed := parse_trainer_name(name)) is not None:

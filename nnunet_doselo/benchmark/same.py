@@ -8,6 +8,7 @@ from nnunet_doselo.common.errors import DoseloError
 from nnunet_doselo.common.files import read_json
 from nnunet_doselo.planning.plan_record import ENGINE_NAMES
 
+from .augmentation import augmentation_in_words, require_trained_under
 from .names import is_guided, length_of, require_one_length
 from .setting import Benchmark
 from .training_facts import TrainingFacts
@@ -21,7 +22,8 @@ def checked(facts: TrainingFacts, benchmark: Benchmark) -> TrainingFacts:
 
     Raises
     ------
-    DoseloError: it was trained on something else, for another time, from another seed or with another predictor.
+    DoseloError: it was trained on something else, for another time, from another seed, with another predictor or under
+        another augmentation.
     """
     training, run = benchmark.training(facts.trainer, facts.run), facts.run
     inputs = benchmark.inputs.folds[run.trained_fold]
@@ -36,7 +38,8 @@ def checked(facts: TrainingFacts, benchmark: Benchmark) -> TrainingFacts:
         )
     if is_guided(facts.trainer):
         require_equal(f"{training}: the dose predictor", str(facts.predictor_sha256), str(benchmark.predictor_sha256))
-    return replace(facts, noted=noted)
+    augmentation = require_trained_under(facts, benchmark, str(training))
+    return replace(facts, noted=noted, augmentation=augmentation)
 
 
 def same_in_words(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[str]:
@@ -65,7 +68,7 @@ def same_in_words(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[
         said.append(f"{length} in every training")
     if guided:
         said.append(f"one dose predictor for {len(guided)} guided trainings (SHA-256 {guided[0].predictor_sha256})")
-    return said
+    return [*said, *augmentation_in_words(facts)[0]]
 
 
 def remarks_on_trainings(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -> list[str]:
@@ -90,7 +93,7 @@ def remarks_on_trainings(benchmark: Benchmark, facts: Sequence[TrainingFacts]) -
         )
     if len(machines := {name for training in facts for name in training.hardware}) > 1:
         remarks.append(f"trained on different hardware: {', '.join(sorted(machines))}")
-    return remarks
+    return [*remarks, *augmentation_in_words(facts)[1]]
 
 
 def _seeds(seeds: Sequence[int]) -> str:

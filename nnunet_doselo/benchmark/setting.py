@@ -13,6 +13,7 @@ from nnunet_doselo.dataset.guidance import DOSE_GUIDANCE
 from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.evaluation.result_files import COMPARED_BY, EVALUATIONS, NOISE_FLOOR, REFERENCE
 from nnunet_doselo.planning.interface import ENGINES
+from nnunet_doselo.predictor.spatial_domain import SpatialDomain
 
 from .names import length_of, require_one_length, require_seedable
 from .training_inputs import PREPROCESSED_BY, Inputs, hash_inputs, plans_of, preprocessed_cases
@@ -51,8 +52,8 @@ class Benchmark:
 
     cases: that each fold is scored on. validation: each fold's own cases, as in splits_final.json.
     preprocessed, results: the dataset's folders there.
-    dim: 2 for a configuration of slices, 3 for one of volumes.
-    predictor_sha256: of the dose predictor that the dataset uses; None if it has none.
+    dim: 2 for a configuration of slices, 3 for one of volumes. nnunets_domain: nnU-Net's own augmentation of it.
+    predictor_sha256, predictor_domain: of the dose predictor that the dataset uses; None if it has none.
     """
 
     asked: Asked
@@ -65,7 +66,9 @@ class Benchmark:
     results: Path
     inputs: Inputs
     dim: int
+    nnunets_domain: SpatialDomain
     predictor_sha256: str | None = None
+    predictor_domain: SpatialDomain | None = None
 
     @property
     def all_cases(self) -> list[str]:
@@ -108,6 +111,8 @@ def find_benchmark(asked: Asked, folder: Path) -> Benchmark:
     ------
     DoseloError: something that is needed is not there or does not fit; trainers of different length.
     """
+    from nnunet_doselo.trainer.domain import nnunets_own
+
     _require_sensible(asked)
     dataset = raw_dataset(asked.dataset)
     preprocessed = environment_folder(PREPROCESSED).resolve() / dataset.folder.name
@@ -128,6 +133,7 @@ def find_benchmark(asked: Asked, folder: Path) -> Benchmark:
         environment_folder(RESULTS).resolve() / dataset.folder.name,
         hash_inputs(dataset, preprocessed, plans, {fold: splits[fold] for fold in asked.folds}, cases, split),
         len(plans["configuration"]["patch_size"]),
+        nnunets_own(plans["configuration"]["patch_size"], plans["transpose_forward"]),
     )
 
 

@@ -12,6 +12,7 @@ from nnunet_doselo.common.files import read_json, write_json
 from nnunet_doselo.common.nnunet_environment import FINAL_CHECKPOINT
 from nnunet_doselo.evaluation.fold_seed import FoldSeed
 from nnunet_doselo.evaluation.result_files import COMPARED_BY
+from nnunet_doselo.predictor.spatial_domain import SpatialDomain
 
 from .names import Length
 
@@ -64,6 +65,7 @@ class TrainingFacts:
     seeds, loader_processes, hardware: of each of its runs (one, if it was not interrupted); empty if they were not
         started by `seeded_training`, hardware then as nnU-Net noted it.
     predictor_sha256: None without dose term. noted: the benchmark has written down what the training reads.
+    augmentation: in words; as `read_training` gives it, None unless its checkpoint says so.
     seed: in its trainer's name; None where all start from the same.
     """
 
@@ -78,6 +80,7 @@ class TrainingFacts:
     hardware: tuple[str, ...]
     predictor_sha256: str | None
     noted: bool = False
+    augmentation: str | None = None
     seed: int | None = None
 
     @property
@@ -105,7 +108,7 @@ def read_training(training: Path, trainer: str, run: FoldSeed) -> tuple[Training
 
     # nnU-Net's own checkpoints hold more than tensors; mapped, so that weights are not read
     checkpoint = torch.load(training / FINAL_CHECKPOINT, map_location="cpu", weights_only=False, mmap=True)
-    debug = _debug(training)
+    debug, kept = _debug(training), checkpoint["init_args"].get("augmentation")
     runs = read_runs(training)
     spans = _log_spans(training)
     facts = TrainingFacts(
@@ -119,6 +122,7 @@ def read_training(training: Path, trainer: str, run: FoldSeed) -> tuple[Training
         tuple(past.loader_processes for past in runs),
         tuple(past.hardware for past in runs) or _noted_hardware(debug),
         checkpoint["init_args"].get("dose_predictor_sha256"),
+        augmentation=str(SpatialDomain.from_json(kept)) if kept else None,
         seed=run.seed,
     )
     return facts, curves_of(checkpoint["logging"])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -13,15 +13,19 @@ from nnunet_doselo.common.files import write_json
 from nnunet_doselo.common.nnunet_environment import FINAL_CHECKPOINT
 from nnunet_doselo.evaluation.result_files import PREDICTOR_CARD_FILE
 
+from .augmentation import require_one_augmentation
 from .engine import run_jobs, running_in
 from .graph import benchmark_jobs, comparison_job, complete_trainers
 from .jobs import DONE, FAILED, Job, JobRecord
 from .manifest import Manifest
-from .names import is_guided
+from .names import keeps_to_domain
 from .pools import Pools
 from .progress import Tallies, display_of
 from .same import same_in_words
 from .setting import Asked, Benchmark, find_benchmark
+
+if TYPE_CHECKING:
+    from nnunet_doselo.predictor.artifact import FrozenPredictor
 
 
 @dataclass(frozen=True)
@@ -43,24 +47,23 @@ def prepare_benchmark(asked: Asked, folder: Path) -> Benchmark:
     DoseloError: something that is needed is missing or does not fit, found before anything is trained.
     """
     benchmark = find_benchmark(asked, folder)
-    guided = any(is_guided(trainer) for trainer in asked.trainers)
     try:
-        sha256, card = _predictor(benchmark)
+        predictor = _predictor(benchmark)
     except DoseloError:
-        if guided:
+        if any(keeps_to_domain(trainer) for trainer in asked.trainers):
             raise
         return benchmark
+    card = {**json.loads(predictor.card.to_json()), "sha256": predictor.sha256, "file": str(predictor.path)}
     write_json(benchmark.folder / PREDICTOR_CARD_FILE, card)
-    return replace(benchmark, predictor_sha256=sha256)
+    benchmark = replace(benchmark, predictor_sha256=predictor.sha256, predictor_domain=predictor.domain)
+    require_one_augmentation(benchmark)
+    return benchmark
 
 
-def _predictor(benchmark: Benchmark) -> tuple[str, dict[str, Any]]:
-    """SHA-256, and its card with that and the file's name."""
+def _predictor(benchmark: Benchmark) -> "FrozenPredictor":
     from nnunet_doselo.predictor.artifact import find_predictor, load_predictor
 
-    predictor = load_predictor(find_predictor(benchmark.preprocessed, benchmark.dim))
-    card = {**json.loads(predictor.card.to_json()), "sha256": predictor.sha256, "file": str(predictor.path)}
-    return predictor.sha256, card
+    return load_predictor(find_predictor(benchmark.preprocessed, benchmark.dim))
 
 
 def require_device(benchmark: Benchmark) -> None:

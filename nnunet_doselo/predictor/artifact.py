@@ -26,6 +26,7 @@ from nnunet_doselo.common.nnunet_environment import PREDICTOR_VARIABLE
 from nnunet_doselo.predictor.beam_paths import left_is_right
 from nnunet_doselo.predictor.card import PredictorCard
 from nnunet_doselo.predictor.network import DosePredictor
+from nnunet_doselo.predictor.spatial_domain import SpatialDomain
 
 FILE_NAME = "dose_predictor.ts"
 FILE_NAME_3D = "dose_predictor_3d.ts"
@@ -52,6 +53,17 @@ class FrozenPredictor:
         """Dose in Gy, (B, 1, *S) float32; S is (Y, X) or (Z, Y, X), as the card says; see `DosePredictor.forward`."""
         return self.module(target, oars, ct)
 
+    @property
+    def domain(self) -> SpatialDomain:
+        """How its training moved patients about.
+
+        Raises
+        ------
+        DoseloError: the network knows beams that its card does not name.
+        """
+        self._require_named_beams()
+        return self.card.domain
+
     def mirrored(self) -> "FrozenPredictor":
         """The same, averaged over images as they are and mirrored left to right: test-time augmentation.
 
@@ -59,14 +71,17 @@ class FrozenPredictor:
         ------
         DoseloError: the network knows beams that are not their own mirror image, or that its card does not name.
         """
-        if not self.card.gantry_deg and _sees_beams(self.module):
-            raise DoseloError(f"{self.path}: the network sees beams that its card does not name; {EXPORT_AGAIN}")
+        self._require_named_beams()
         if not left_is_right(self.card.gantry_deg):
             raise DoseloError(
                 f"{self.path}: beams at {self.card.gantry_deg} degrees are not their own mirror image; predict without "
                 "mirroring"
             )
         return dataclasses.replace(self, module=_Mirrored(self.module))
+
+    def _require_named_beams(self) -> None:
+        if not self.card.gantry_deg and _sees_beams(self.module):
+            raise DoseloError(f"{self.path}: the network sees beams that its card does not name; {EXPORT_AGAIN}")
 
 
 class _Mirrored(nn.Module):

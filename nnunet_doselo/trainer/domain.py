@@ -1,6 +1,8 @@
 """Keeps nnU-Net's spatial augmentation, in training and at test time, within what the dose predictor has seen."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ class nnUNetTrainerInDomain(nnUNetTrainer):
         predictor = load_predictor(find_predictor(Path(self.preprocessed_dataset_folder_base), dim), device)
         predictor.card.require_for(dim, self.configuration_name, predictor.path)
         predictor.card.require_fitting(guidance, predictor.path)
-        self.domain = predictor.card.domain
+        self.domain = predictor.domain
         self.print_to_log_file(f"Dose predictor {predictor.path}: in its training patients were {self.domain}")
         return predictor
 
@@ -81,9 +83,18 @@ class nnUNetTrainerInDomain(nnUNetTrainer):
         self.print_to_log_file(f"Augmentation: patients are {augmentation}")
 
 
-def patch_axes(transpose_forward: list[int], dim: int) -> str:
+def patch_axes(transpose_forward: Sequence[int], dim: int) -> str:
     """The patient's axes in the order of a patch's: "zyx" as images are stored, "yx" for axial slices."""
     return "".join(AXES[axis] for axis in transpose_forward)[-dim:]
+
+
+def nnunets_own(patch_size: Sequence[int], transpose_forward: Sequence[int]) -> SpatialDomain:
+    """nnU-Net's augmentation of patches of that size, by its own rules."""
+    plans = SimpleNamespace(patch_size=patch_size)
+    trainer = SimpleNamespace(configuration_manager=plans, print_to_log_file=lambda *words: None)
+    settings = nnUNetTrainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size(trainer)
+    rotation, dummy_2d, _, mirror_axes = settings
+    return nnunets_domain(patch_axes(transpose_forward, len(patch_size)), rotation, mirror_axes, dummy_2d=dummy_2d)
 
 
 def nnunets_domain(

@@ -15,14 +15,18 @@ import pytest
 import torch
 from rich.console import Console
 
+from nnunet_doselo.benchmark.names import keeps_to_domain
 from nnunet_doselo.benchmark.setting import Asked
 from nnunet_doselo.benchmark.training_facts import TrainingRun, append_run
 from nnunet_doselo.benchmark.whole_benchmark import BenchmarkOutcome, prepare_benchmark, run_benchmark
+from nnunet_doselo.common.files import json_values
 from nnunet_doselo.dataset.images import write_array
+from nnunet_doselo.predictor.spatial_domain import SpatialDomain
 
 DATASET = "Dataset031_Head"
 PLANS = {
     "plans_name": "nnUNetPlans",
+    "transpose_forward": [0, 1, 2],
     "configurations": {
         "2d": {"data_identifier": "nnUNetPlans_2d", "patch_size": [32, 32], "batch_size": 12},
         "2d_small": {"inherits_from": "2d", "batch_size": 2},
@@ -37,6 +41,10 @@ DEFAULT, BCE = "nnUNetTrainer_2epochs_3iterations", "nnUNetTrainerBCE_2epochs_3i
 DOSELO = "nnUNetTrainerDOSELO_2epochs_3iterations"
 RUN = TrainingRun(0, False, 1e10, 7200.0, "a GPU", "0", True)
 """Two hours that begin in the year 2286, long after everything here was preprocessed."""
+
+
+KEPT = SpatialDomain(("x",), (15.0, 0.0, 0.0))
+"""Of slices, what a predictor that knows no beams leaves of nnU-Net's augmentation."""
 
 
 class Inline(Executor):
@@ -94,6 +102,7 @@ def finish_training(
     runs: Sequence[TrainingRun] = (RUN,),
     epochs: int = 2,
     predictor: str = "",
+    domain: SpatialDomain | None = None,
     shift: int = 0,
 ) -> Path:
     """What a training of `2d_small` leaves; its validation has the true targets, moved by `shift` voxels along x."""
@@ -106,7 +115,8 @@ def finish_training(
     _dump(training / "debug.json", {"num_iterations_per_epoch": "3", "num_epochs": str(epochs), "device": "cpu"})
     for run in runs:
         append_run(training, run)
-    torch.save(_checkpoint(epochs, predictor), training / "checkpoint_final.pth")
+    domain = domain or (KEPT if keeps_to_domain(trainer) else None)
+    torch.save(_checkpoint(epochs, predictor, domain), training / "checkpoint_final.pth")
     _validate(training / "validation", SPLITS[fold]["val"], shift)
     return training
 
@@ -151,14 +161,17 @@ def _play_comparison(output: Path, contours: Any, **named: Any) -> None:
     (output / "comparison.json").write_text(json.dumps({"contours": folders, **named}, default=str))
 
 
-def _checkpoint(epochs: int, predictor: str) -> dict[str, Any]:
+def _checkpoint(epochs: int, predictor: str, domain: SpatialDomain | None) -> dict[str, Any]:
     values = {"train_losses": 0.5, "val_losses": np.float32("nan"), "ema_fg_dice": 0.1}
     logging = {name: [value] * epochs for name, value in values.items()}
+    kept = {"dose_predictor_sha256": predictor} if predictor else {}
+    if domain:
+        kept["augmentation"] = json_values(domain)
     guided = {"train_dose_term": [0.01] * epochs} if predictor else {}
     return {
         "current_epoch": epochs,
         "logging": logging | guided,
-        "init_args": {"dose_predictor_sha256": predictor} if predictor else {},
+        "init_args": kept,
     }
 
 

@@ -102,13 +102,16 @@ def test_sensitivity_goes_onto_the_card_and_the_dose_stays(
     torch.testing.assert_close(measured(*inputs), dose_gy, rtol=0, atol=1e-4)
 
 
-def test_beams_are_not_mirrored(predictor_file: Path) -> None:
+def test_beams_are_not_mirrored_and_if_they_are_not_named_nobody_knows(predictor_file: Path) -> None:
     predictor = load_predictor(predictor_file)
+    assert predictor.domain == SpatialDomain(("z",), (0.0, 0.0, 0.0))
     with pytest.raises(DoseloError, match=r"beams at \(0\.0, 90\.0\) degrees .* predict without mirroring"):
         predictor.mirrored()
     without_angles(predictor_file)
     with pytest.raises(DoseloError, match=r"beams that its card does not name; .*train-predictor DATASET --resume"):
         load_predictor(predictor_file).mirrored()
+    with pytest.raises(DoseloError, match=r"beams that its card does not name; .*train-predictor DATASET --resume"):
+        _ = load_predictor(predictor_file).domain
 
 
 def test_a_card_without_the_beams_is_told_before_anything_is_planned_and_mended_by_another_export(
