@@ -22,7 +22,7 @@ from typing import Annotated
 
 import typer
 from machine import command
-from study_tables import by_fold, headline
+from study_tables import by_run, headline
 
 from nnunet_doselo.dataset.folder import environment_folder, find_dataset_name
 from nnunet_doselo.demo.small_plans import (
@@ -115,11 +115,11 @@ class Study:
         run("doselo", "benchmark", *data, "--trainers", *named, *more, *which, **same_batches)
         run("doselo", "report", str(work))
         comparison = read_comparison(work)
-        return headline(comparison) + "\n" + by_fold(comparison, work)
+        return headline(comparison) + "\n" + by_run(comparison, work)
 
-    def run(self, folds: str, trainers: str, swept_folds: str) -> None:
+    def run(self, folds: str, seeds: str, trainers: str, swept_folds: str) -> None:
         """Both benchmarks, the second where folds are named for it, and their tables on standard output."""
-        found = [self.benchmark("trainers", folds, trainers.split(","))]
+        found = [self.benchmark("trainers", folds, trainers.split(","), "--seeds", seeds)]
         if swept_folds:
             found.append(self.benchmark("lambdas", swept_folds, list(SWEPT), "--lambdas", *LAMBDAS))
         print(command(), *found, sep="\n\n")
@@ -127,6 +127,7 @@ class Study:
 
 Trainers = Annotated[str, typer.Option(help="Separated by commas, the baseline first.")]
 SweptFolds = Annotated[str, typer.Option(help='Of the sweep of lambda; "" for none.')]
+Seeds = Annotated[str, typer.Option(help="Every trainer is trained from each, for example 0-2; lambdas from 0 alone.")]
 Epochs = Annotated[int | None, typer.Option(help="Of every training (default: nnU-Net's 1000).")]
 Iterations = Annotated[int | None, typer.Option(help="An epoch (default: nnU-Net's 250).")]
 Features = Annotated[str, typer.Option(help="Of a smaller network, one number a stage (default: as planned).")]
@@ -140,6 +141,7 @@ def gbm(
     number: int = 512,
     seed: int = 3,
     folds: str = "0-4",
+    seeds: Seeds = "0",
     trainers: Trainers = TRAINERS,
     swept_folds: SweptFolds = "0-4",
     epochs: Epochs = None,
@@ -155,7 +157,7 @@ def gbm(
         run("doselo", "phantom", str(number), "--name", "GBM50", "--cases", str(PATIENTS), "--seed", str(seed))
     preprocessed = prepare(dataset, size, PATIENTS // FOLDS, LEFT_OUT)
     shutil.copy(predictor, preprocessed / "dose_predictor.ts")
-    Study(work, dataset, size, "pydosert", device).run(folds, trainers, swept_folds)
+    Study(work, dataset, size, "pydosert", device).run(folds, seeds, trainers, swept_folds)
 
 
 @app.command()
@@ -164,6 +166,7 @@ def openkbp(
     dataset: Annotated[str, typer.Option(help="Made by `doselo convert openkbp`, with a trained dose predictor.")],
     tested: Annotated[int, typer.Option(help="Patients that each fold tests.")] = 15,
     folds: str = "0-4",
+    seeds: Seeds = "0",
     trainers: Trainers = TRAINERS,
     swept_folds: SweptFolds = "0-4",
     epochs: Epochs = None,
@@ -176,7 +179,7 @@ def openkbp(
     name = find_dataset_name(dataset, environment_folder("nnUNet_raw"))
     size = Size.read(epochs, iterations, features, batch_size)
     prepare(name, size, tested, 0)
-    Study(work, name, size, "fluence", device).run(folds, trainers, swept_folds)
+    Study(work, name, size, "fluence", device).run(folds, seeds, trainers, swept_folds)
 
 
 if __name__ == "__main__":

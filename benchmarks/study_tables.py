@@ -45,7 +45,8 @@ def headline(comparison: Comparison) -> str:
     for contours in comparison.contours:
         cells = [_interval(comparison.table.summary[metric.key][contours.name], metric) for metric in metrics]
         rows.append([contours.title, *cells, *_to_baseline(comparison, contours.name)])
-    return _markdown(head, rows)
+    says = f"Intervals: 95 %, {comparison.intervals_cover}; ±: standard deviation from run to run.\n\n"
+    return says + _markdown(head, rows)
 
 
 def by_run(comparison: Comparison, folder: Path, key: str = PRIMARY) -> str:
@@ -127,7 +128,6 @@ def main(
     for one in pair or []:
         first, second = one.split(",")
         wanted.append((first, second))
-    print(f"Intervals: 95 %, {comparison.intervals_cover}; ±: standard deviation from run to run.\n")
     print(headline(comparison))
     print(by_run(comparison, folder))
     if wanted:
