@@ -39,9 +39,8 @@ def test_what_is_typed_is_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(whole_benchmark, "prepare_benchmark", prepare)
     trainers = ("--trainers", DEFAULT, "nnUNetTrainerDOSELO_2epochs_3iterations", "--lambdas", "0.1", "1")
-    done = typed(
-        *trainers, "--folds", "0-1", "3", "--seeds", "0-1", "2", "--baseline", DEFAULT, "--engine", "pydosert", "-o", "there"
-    )
+    runs = ("--folds", "0-1", "3", "--seeds", "0-1", "2")
+    done = typed(*trainers, *runs, "--baseline", DEFAULT, "--engine", "pydosert", "-o", "there")
     names = (*trainers[1:3], "nnUNetTrainerDOSELO_lambda0p1_2epochs_3iterations")
     asked = Asked("31", "2d_small", names, (0, 1, 3), DEFAULT, "auto", "pydosert", "nnUNetPlans", (0, 1, 2), "cuda")
     assert done.exit_code == 1
