@@ -12,6 +12,7 @@ from nnunet_doselo.evaluation.paired_tests import PairedComparison
 HEADLINE_METRICS = (
     PRIMARY,
     "rmae",
+    "dose_score_gy",
     "dvh_score_gy",
     "gamma_pass_percent",
     "target_dice",
