@@ -103,10 +103,12 @@ def _verdict(rows: MetricRows, name: str, test: PairedComparison) -> str:
     floor = rows.noise_floor if rows.metric.lower_is_better else None  # an overlap's floor is 1
     if floor and 0 < abs(test.mean_difference) <= floor.mean:
         return "This is within the noise floor: no difference."
-    if test.interval_excludes_zero if test.covers_runs else test.p_holm < SIGNIFICANT:
+    smallest = rows.smallest_p(name)
+    too_few = test.differing > 0 and smallest >= SIGNIFICANT
+    shown = test.interval_excludes_zero and not too_few if test.covers_runs else test.p_holm < SIGNIFICANT
+    if shown:
         return "Better." if (test.mean_difference < 0) == rows.metric.lower_is_better else "Worse."
-    smallest = 0.0 if test.covers_runs else rows.smallest_p(name)
-    if test.differing and smallest >= SIGNIFICANT:
+    if too_few:
         several = sum(cell.test is not None for cell in rows.trainers.values())
         compared = f" and {several} trainers compared" if several > 1 else ""
         return (

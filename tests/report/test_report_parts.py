@@ -215,14 +215,16 @@ def test_trainers_that_are_compared_together_need_more_cases() -> None:
     ],
 )
 def test_over_runs_the_interval_decides_and_not_the_test(low: float, high: float, p: float, verdict: str) -> None:
-    """p knows these networks alone; three cases, of which no test can show anything, may still have an interval."""
+    """p knows these networks alone. With so few cases that no test can show anything, no interval does."""
     over_runs = Interval(low, high, 0.95, "crossed", RUNS_AND_PATIENTS)
-    test = replace(compared((low + high) / 2 if low < high else 0.01, p, better=3, worse=0), interval=over_runs)
+    test = replace(compared((low + high) / 2 if low < high else 0.01, p), interval=over_runs)
     (sentence,) = words_of("union_rmae", None, other=test)
-    assert f"over runs and patients, p {p_text(p)[2:]} with the networks as given; of 3 cases" in sentence
+    assert f"over runs and patients, p {p_text(p)[2:]} with the networks as given; of 8 cases" in sentence
     assert sentence.endswith(verdict)
     (sentence,) = words_of("union_rmae", None, other=replace(test, dropped_pairs=4))
     assert sentence.endswith(f"{verdict} Left out: 4 pairs of run and case without a value.")
+    (sentence,) = words_of("union_rmae", None, other=replace(test, better=5, worse=0))
+    assert sentence.endswith("So few cases cannot show a difference: with 5 that differ, p cannot fall below 0.062.")
 
 
 def test_a_trainer_without_a_value_is_said_to_have_none() -> None:
