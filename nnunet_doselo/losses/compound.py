@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from nnunet_doselo.losses.balance import GradientNorms
 from nnunet_doselo.losses.dose_guidance import DoseSegmentationLoss
 
 
@@ -14,6 +15,8 @@ class DoseGuidedLoss(nn.Module):
 
     nnU-Net's steps call `loss(output, truth)`; organs and CT of the batch are given around the call with `context`,
     and `terms` holds both terms of the last call. With a weight of 0 the dose term is measured, without gradient.
+
+    norms: None, or where the norms of both terms' gradients on the logits of full resolution are summed up.
     """
 
     def __init__(self, voxel_loss: nn.Module, weight: float) -> None:
@@ -22,6 +25,7 @@ class DoseGuidedLoss(nn.Module):
         self.weight = weight
         self.dose_loss: DoseSegmentationLoss | None = None
         self.terms: dict[str, Tensor] = {}
+        self.norms: GradientNorms | None = None
         self._context: tuple[Tensor, Tensor] | None = None
 
     @contextmanager
@@ -40,9 +44,13 @@ class DoseGuidedLoss(nn.Module):
         """
         if self.dose_loss is None or self._context is None:
             raise RuntimeError("the dose loss must be attached and the batch's context given before a step")
+        logits = _full_resolution(output)
         voxel = self.voxel_loss(output, truth)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.weight != 0):
-            dose = self.dose_loss(_full_resolution(output), _full_resolution(truth), *self._context)
+        norms = self.norms if logits.requires_grad and torch.is_grad_enabled() else None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (norms is not None or self.weight != 0)):
+            dose = self.dose_loss(logits, _full_resolution(truth), *self._context)
+        if norms is not None:
+            norms.add(voxel, dose, logits)
         self.terms = {"voxel": voxel.detach(), "dose": dose.detach()}
         return voxel + self.weight * dose if self.weight != 0 else voxel
 

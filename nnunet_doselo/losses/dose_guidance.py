@@ -10,9 +10,29 @@ from typing import Literal
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from nnunet_doselo.losses.forms import (
+    DISTANT_MM,
+    PAPERS_FORM,
+    DoseForm,
+    beyond_margin,
+    distant_from,
+    relative_error,
+    squared_error,
+)
 from nnunet_doselo.losses.heads import Foreground, Heads, Logits, Truth
-from nnunet_doselo.losses.in_parts import Image, Predictor, parts_of, parts_that_differ, sum_of_squares
+from nnunet_doselo.losses.in_parts import (
+    ALL_THE_WAY,
+    AT_THE_END,
+    GuidedBatch,
+    Image,
+    Path,
+    Predictor,
+    parts_of,
+    parts_that_differ,
+    sum_of_errors,
+)
 from nnunet_doselo.predictor.resampling import resample_dose, resample_inputs, size_on
 
 AGREE_TO = 1e-5
@@ -36,7 +56,7 @@ def dose_segmentation_loss(reference_gy: Image, evaluated_gy: Image, prescriptio
 
     reference_gy, evaluated_gy: (B, 1, *S), Gy. The gradient runs to whatever made either of them.
     """
-    return ((reference_gy - evaluated_gy) / prescription_gy).square().mean()
+    return squared_error(reference_gy, evaluated_gy, prescription_gy).mean()
 
 
 def straight_through(probabilities: Foreground, decisions: Foreground) -> Foreground:
@@ -63,6 +83,7 @@ class DoseSegmentationLoss(nn.Module):
     prescription_gy: Rx.
     spacing_mm: of the network's grid, and of the predictor's; where they differ, inputs are resampled.
     hard: show the predictor the network's decisions (straight-through) rather than its probabilities.
+    form: which error counts, where it acts and how it pulls.
     agree_to: see above; None shows every sample. "auto" is `AGREE_TO` on a CPU and None on a GPU, where finding out
         makes the host wait for the network's output.
     voxels_at_once: of the predictor's grid, how many it is given together (at least one sample); None:
@@ -78,6 +99,7 @@ class DoseSegmentationLoss(nn.Module):
         predictor_spacing_mm: Sequence[float],
         *,
         hard: bool = False,
+        form: DoseForm = PAPERS_FORM,
         agree_to: float | Literal["auto"] | None = "auto",
         voxels_at_once: int | None = None,
     ) -> None:
@@ -88,23 +110,63 @@ class DoseSegmentationLoss(nn.Module):
         self.spacing_mm = tuple(spacing_mm)
         self.predictor_spacing_mm = tuple(predictor_spacing_mm)
         self.hard = hard
+        self.form = form
         self.agree_to = agree_to
         self.voxels_at_once = voxels_at_once
 
     def forward(
         self, output: Logits, truth: Truth, oars: Shaped[Tensor, "batch 1 *space"], ct_hu: Image
     ) -> Float[Tensor, ""]:
-        """0 for a perfect contour. Ignored voxels hold the truth's (empty) target in both contours."""
-        contour = self._contour(output)
+        """0 for a perfect contour.
+
+        Ignored voxels hold the truth's (empty) target in both contours and do not count.
+        """
+        contour, valid = self._contour(output), self.heads.valid(truth)
         reference = self.heads.prescription(self.heads.truth(truth)).to(contour.dtype)
-        evaluated = torch.where(self.heads.valid(truth), contour, reference)
-        size = size_on(self.predictor_spacing_mm, output.shape[2:], self.spacing_mm)
+        evaluated = torch.where(valid, contour, reference)
+        if self.form.pull == "gradient":
+            return self._error(reference, self._where_it_acts(reference, evaluated), oars, ct_hu, valid)
+        error, weight = self._weighed(reference, evaluated.detach(), oars, ct_hu, valid)
+        weight = self._where_it_acts(reference, weight)
+        pull = (weight * self.heads.cross_entropy(output, truth)).sum()
+        return error + pull - pull.detach()
+
+    def _where_it_acts(self, reference: Image, image: Image) -> Image:
+        """Without gradient where the form does not act."""
+        if not self.form.distant:
+            return image
+        distant = distant_from(reference, self.spacing_mm, DISTANT_MM)
+        return torch.where(distant, image, image.detach() if self.form.pull == "gradient" else 0)
+
+    def _weighed(
+        self, reference: Image, evaluated: Image, oars: Tensor, ct_hu: Image, valid: Tensor
+    ) -> tuple[Float[Tensor, ""], Image]:
+        """The error, and each voxel's weight: its share in that error, none where it lowers it; or one for all."""
+        if self.form.pull == "constant" or not torch.is_grad_enabled():
+            with torch.no_grad():
+                error = self._error(reference, evaluated, oars, ct_hu, valid)
+            return error, valid / valid.sum().clamp_min(1)
+        evaluated.requires_grad_()
+        error = self._error(reference, evaluated, oars, ct_hu, valid, ALL_THE_WAY)
+        (gradient,) = torch.autograd.grad(error, evaluated)
+        return error.detach(), (gradient * (evaluated.detach() - reference)).clamp_min(0)
+
+    def _error(
+        self, reference: Image, evaluated: Image, oars: Tensor, ct_hu: Image, valid: Tensor, path: Path = AT_THE_END
+    ) -> Float[Tensor, ""]:
+        """Mean error of the dose over the valid voxels of the predictor's grid."""
+        size = size_on(self.predictor_spacing_mm, evaluated.shape[2:], self.spacing_mm)
+        counted = F.interpolate(valid.to(evaluated.dtype), size=size, mode="nearest-exact")
         reference, oars, ct_hu = resample_inputs(reference, oars, ct_hu, size)
-        evaluated = resample_dose(evaluated, size)
-        squares = sum_of_squares(
-            self.predictor, reference, evaluated, oars, ct_hu, self.prescription_gy, self._parts(reference, evaluated)
-        )
-        return squares / evaluated.numel()
+        batch = GuidedBatch(reference, resample_dose(evaluated, size), oars, ct_hu, counted)
+        parts = self._parts(batch.reference, batch.evaluated)
+        return sum_of_errors(self.predictor, batch, self._voxel_error, parts, path) / counted.sum().clamp_min(1)
+
+    def _voxel_error(self, reference_gy: Image, evaluated_gy: Image) -> Image:
+        if self.form.margin:
+            evaluated_gy = beyond_margin(reference_gy, evaluated_gy, self.form.margin * self.prescription_gy)
+        error = squared_error if self.form.error == "squared" else relative_error
+        return error(reference_gy, evaluated_gy, self.prescription_gy)
 
     def _contour(self, output: Logits) -> Image:
         foreground = self.heads.probabilities(output)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+from torch.nn import functional as F
 
 from nnunet_doselo.predictor.inputs import at_least_single
 
@@ -58,6 +59,16 @@ class Heads:
         else:
             marked = torch.cat([truth == k for k in range(1, len(self.fractions) + 1)], dim=1)
         return (marked & self.valid(truth)).float()
+
+    def cross_entropy(self, output: Logits, truth: Truth) -> Float[Tensor, "batch 1 *space"]:
+        """Of each voxel: softmax's against its label, or the sum over regions; 0 in ignored voxels."""
+        output, marked = at_least_single(output), self.truth(truth)
+        if self.regions:
+            each = F.binary_cross_entropy_with_logits(output, marked, reduction="none").sum(1, keepdim=True)
+        else:
+            background = 1 - marked.sum(1, keepdim=True)
+            each = -(torch.cat([background, marked], 1) * output.log_softmax(1)).sum(1, keepdim=True)
+        return each * self.valid(truth)
 
     def valid(self, truth: Truth) -> Valid:
         """False in ignored voxels."""

@@ -21,12 +21,14 @@ from nnunet_doselo.context.transforms import split_batch, with_context
 from nnunet_doselo.dataset.folder import raw_dataset
 from nnunet_doselo.dataset.guidance import NO_STRUCTURES, DoseGuidance
 from nnunet_doselo.losses.axial import AxialDoseLoss, AxialLayout
+from nnunet_doselo.losses.balance import GradientNorms, balanced_weight, measured_epochs
 from nnunet_doselo.losses.compound import DoseGuidedLoss
+from nnunet_doselo.losses.forms import DoseForm
 from nnunet_doselo.losses.heads import Heads
 from nnunet_doselo.losses.voxel import make_voxel_loss
 from nnunet_doselo.predictor.artifact import FrozenPredictor
 from nnunet_doselo.trainer.domain import nnUNetTrainerInDomain
-from nnunet_doselo.trainer.log import DoseLogger, log_terms, mean_terms, save_if_best_dose
+from nnunet_doselo.trainer.log import NEXT_WEIGHT, WEIGHT, DoseLogger, log_terms, mean_terms, save_if_best_dose
 from nnunet_doselo.trainer.seeds import set_seeds
 from nnunet_doselo.trainer.trainer_names import TRAINERS, TrainerSettings
 
@@ -53,6 +55,8 @@ class nnUNetTrainerOfLength(nnUNetTrainerInDomain):
         if self.settings.iterations_per_epoch is not None:
             self.num_iterations_per_epoch = self.settings.iterations_per_epoch
             self.num_val_iterations_per_epoch = max(1, self.settings.iterations_per_epoch // 5)
+        if self.settings.initial_lr is not None:
+            self.initial_lr = self.settings.initial_lr
 
 
 class nnUNetTrainerBCE(nnUNetTrainerOfLength):
@@ -125,6 +129,7 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
             self.configuration_manager.spacing,
             predictor.card.spacing_mm,
             hard=self.settings.straight_through,
+            form=DoseForm(**self.settings.form),
         )
 
     def _record(self, predictor: FrozenPredictor) -> None:
@@ -159,7 +164,23 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
-        self.loss.weight = self.settings.dose_weight_in(self.current_epoch)
+        self.loss.weight = self._dose_weight()
+        measures = self.settings.balance is not None and self.current_epoch < measured_epochs(self.num_epochs)
+        self.loss.norms = GradientNorms() if measures else None
+
+    def _dose_weight(self) -> float:
+        """lambda of this epoch; a balanced one as the last measured epoch left it, so the first epoch has none."""
+        if self.settings.balance is None:
+            return self.settings.dose_weight_in(self.current_epoch)
+        return self.logger.get_value(NEXT_WEIGHT, step=None)[self.current_epoch - 1] if self.current_epoch else 0.0
+
+    def _log_weight(self) -> None:
+        """lambda of this epoch, and that of the next: measured, or held."""
+        weight = self.loss.weight
+        self.logger.log(WEIGHT, weight, self.current_epoch)
+        if self.settings.balance is not None and self.loss.norms is not None:
+            weight = balanced_weight(self.settings.balance, *self.loss.norms.take())
+        self.logger.log(NEXT_WEIGHT, weight, self.current_epoch)
 
     def train_step(self, batch: dict) -> dict:
         image, oars, ct_hu = split_batch(batch["data"].to(self.device, non_blocking=True))
@@ -179,6 +200,7 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
     def on_train_epoch_end(self, train_outputs: list[dict]) -> None:
         super().on_train_epoch_end(train_outputs)
         self._log_terms("train", train_outputs)
+        self._log_weight()
 
     def on_validation_epoch_end(self, val_outputs: list[dict]) -> None:
         super().on_validation_epoch_end(val_outputs)
@@ -189,7 +211,8 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         terms = mean_terms(outputs, self.loss.dose_loss.prescription_gy)
         log_terms(self.logger, phase, terms, self.current_epoch)
         voxel, dose, rms_gy = terms.values()
-        self.print_to_log_file(f"{phase}: voxel loss {voxel:.4f}, dose term {dose:.5f} (RMS {rms_gy:.2f} Gy)")
+        weight = f", lambda {self.loss.weight:.3g}"
+        self.print_to_log_file(f"{phase}: voxel loss {voxel:.4f}, dose term {dose:.5f} (RMS {rms_gy:.2f} Gy){weight}")
 
     def on_epoch_end(self) -> None:
         super().on_epoch_end()

@@ -23,7 +23,8 @@ from nnunet_doselo.trainer.dose_panel import append_dose_panel
 
 TERMS = ("voxel_loss", "dose_term", "dose_rms_gy")
 SMOOTHED = "val_ema_dose_rms_gy"
-LOGGED_KEYS = (*(f"{phase}_{name}" for phase in ("train", "val") for name in TERMS), SMOOTHED)
+WEIGHT, NEXT_WEIGHT = "dose_weight", "next_dose_weight"
+LOGGED_KEYS = (*(f"{phase}_{name}" for phase in ("train", "val") for name in TERMS), SMOOTHED, WEIGHT, NEXT_WEIGHT)
 SMOOTHING = 0.9
 """Share of the past in the moving average: nnU-Net's, of its Dice."""
 

@@ -27,6 +27,17 @@ class TrainerSettings:
     warmup_epochs: int = 0
     in_domain: bool = False
     seed: int | None = None
+    balance: float | None = None
+    error: Literal["squared", "relative"] = "squared"
+    distant: bool = False
+    pull: Literal["gradient", "attributed", "constant"] = "gradient"
+    margin: float = 0.0
+    initial_lr: float | None = None
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The dose term's, as arguments of `losses.forms.DoseForm`."""
+        return {"error": self.error, "distant": self.distant, "pull": self.pull, "margin": self.margin}
 
     def dose_weight_in(self, epoch: int) -> float:
         """lambda in an epoch counted from 0: rises linearly from 0, is whole after `warmup_epochs` epochs."""
@@ -68,7 +79,7 @@ TRAINERS = {
         TrainerSettings("nnunet", None), "nnU-Net's own", "the baseline; ours with Niterations, domain or seedN"
     ),
 }
-STOCK_NAME = rf"{STOCK_TRAINER}(?=.*_(domain|\d+iterations|seed\d+)(_|$))(_(domain|\d+epochs|\d+iterations|seed\d+))+"
+STOCK_NAME = rf"{STOCK_TRAINER}(?=.*_(domain|\d+iterations|seed\d+)(_|$))(_(lr[\dp]+|domain|\d+epochs|\d+iterations|seed\d+))+"
 """nnU-Net's own is ours only with iterations, a seed or another augmentation: `nnUNetTrainer_100epochs` is not."""
 
 
@@ -119,6 +130,60 @@ SUFFIXES = (
         "the predictor sees probabilities, where else it sees decisions and the gradient passes as if probabilities",
         "nnUNetTrainerDOSELO_soft",
         of_dose_term=True,
+    ),
+    Suffix(
+        "balance",
+        r"balance(\d+(?:p\d+)?)",
+        lambda number: float(number.replace("p", ".")),
+        "balanceX",
+        "lambda such that the dose term's gradient on the logits is X times the voxel loss's, measured over the first "
+        "15 % of the epochs, then held",
+        "nnUNetTrainerDOSELO_DiceCE_balance0p3",
+        of_dose_term=True,
+    ),
+    Suffix(
+        "distant",
+        r"(distant)",
+        lambda _: True,
+        "distant",
+        "the dose term acts only further than 10 mm from the true target",
+        "nnUNetTrainerDOSELO_DiceCE_balance0p3_distant",
+        of_dose_term=True,
+    ),
+    Suffix(
+        "pull",
+        r"(attributed|constant)",
+        str,
+        "attributed",
+        "each wrong voxel's share of the dose error weighs its cross-entropy",
+        "nnUNetTrainerDOSELO_DiceCE_balance0p3_attributed",
+        of_dose_term=True,
+    ),
+    Suffix(
+        "error",
+        r"(relative)",
+        str,
+        "relative",
+        "the dose error relative to the dose, in place of its square",
+        "nnUNetTrainerDOSELO_DiceCE_balance0p3_relative",
+        of_dose_term=True,
+    ),
+    Suffix(
+        "margin",
+        r"margin(\d+(?:p\d+)?)",
+        lambda number: float(number.replace("p", ".")) / 100,
+        "marginX",
+        "dose differences below X % of Rx count as none",
+        "nnUNetTrainerDOSELO_DiceCE_balance0p3_margin2",
+        of_dose_term=True,
+    ),
+    Suffix(
+        "initial_lr",
+        r"lr(\d+(?:p\d+)?)",
+        lambda number: float(number.replace("p", ".")),
+        "lrX",
+        "first learning rate",
+        "nnUNetTrainer_20epochs_100iterations_lr0p001",
     ),
     Suffix(
         "num_epochs",
@@ -202,4 +267,6 @@ def _checked(settings: TrainerSettings) -> TrainerSettings:
         raise DoseloError(
             f"a warm-up of {settings.warmup_epochs} epochs must end before the training of {settings.num_epochs} does"
         )
+    if settings.balance is not None and (settings.dose_weight != 1.0 or settings.warmup_epochs):
+        raise DoseloError("balance sets lambda by itself; leave lambda and warmup away")
     return settings

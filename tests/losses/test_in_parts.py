@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from nnunet_doselo.losses.dose_guidance import DoseSegmentationLoss, dose_segmentation_loss
 from nnunet_doselo.losses.heads import Heads
-from nnunet_doselo.losses.in_parts import parts_of, parts_that_differ, sum_of_squares
+from nnunet_doselo.losses.in_parts import GuidedBatch, parts_of, parts_that_differ, sum_of_errors
 from nnunet_doselo.losses.voxel import BinaryCrossEntropy
 
 RX = 60.0
@@ -25,6 +25,10 @@ class Blur:
     def __call__(self, target: Tensor, oars: Tensor, ct: Tensor) -> Tensor:
         self.shown.append(len(target))
         return RX * F.avg_pool2d(target, 5, stride=1, padding=2, count_include_pad=True)
+
+
+def squares(reference_gy: Tensor, evaluated_gy: Tensor) -> Tensor:
+    return ((reference_gy - evaluated_gy) / RX).square()
 
 
 def loss_of(predictor, **more) -> DoseSegmentationLoss:
@@ -77,7 +81,8 @@ def test_parts_give_the_loss_and_gradient_of_the_batch(at_most: int, gantry_deg:
     (expected,) = torch.autograd.grad(separate, evaluated)
     doses = network(torch.cat([reference, evaluated]), oars.repeat(2, 1, 1, 1), ct.repeat(2, 1, 1, 1)).chunk(2)
     torch.testing.assert_close(dose_segmentation_loss(doses[0], doses[1], RX), separate)
-    found = sum_of_squares(network, reference, evaluated, oars, ct, RX, parts_of(5, at_most)) / reference.numel()
+    batch = GuidedBatch(reference, evaluated, oars, ct, torch.ones_like(evaluated))
+    found = sum_of_errors(network, batch, squares, parts_of(5, at_most)) / reference.numel()
     torch.testing.assert_close(found, separate)
     (gradient,) = torch.autograd.grad(3 * found, evaluated)
     torch.testing.assert_close(gradient, 3 * expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
@@ -170,8 +175,9 @@ def test_under_autocast_the_gradient_is_that_of_half_precision() -> None:
     reference = torch.zeros_like(evaluated)
     with torch.autocast("cpu", torch.bfloat16):
         whole = ((network(reference, oars, ct) - network(evaluated, oars, ct)) / RX).square().sum()
-        squares = sum_of_squares(network, reference, evaluated, oars, ct, RX, parts_of(4, 2))
-    expected, found = (torch.autograd.grad(term, evaluated)[0] for term in (whole, squares))
+        batch = GuidedBatch(reference, evaluated, oars, ct, torch.ones_like(evaluated))
+        in_parts = sum_of_errors(network, batch, squares, parts_of(4, 2))
+    expected, found = (torch.autograd.grad(term, evaluated)[0] for term in (whole, in_parts))
     assert found.dtype == torch.float32
     assert float((found - expected).norm() / expected.norm()) < 0.02
 
