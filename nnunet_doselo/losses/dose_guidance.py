@@ -61,7 +61,7 @@ def dose_segmentation_loss(reference_gy: Image, evaluated_gy: Image, prescriptio
 
 def straight_through(probabilities: Foreground, decisions: Foreground) -> Foreground:
     """The decisions going forward, the gradient of the probabilities coming back (Bengio et al., arXiv:1308.3432)."""
-    return decisions + probabilities - probabilities.detach()
+    return decisions + (probabilities - probabilities.detach())
 
 
 class DoseSegmentationLoss(nn.Module):
