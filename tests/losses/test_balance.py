@@ -1,9 +1,11 @@
 """lambda from the norms of both gradients: by hand, clamped, and nothing where there is nothing to measure."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from two_processes import in_two_processes
 
 from nnunet_doselo.losses.balance import (
     LARGEST_WEIGHT,
@@ -57,3 +59,15 @@ def test_sums_over_steps_and_begin_anew() -> None:
         norms.add(factor * (3 * logits[0] + 4 * logits[1]), factor * logits[0], logits)
     assert norms.take() == pytest.approx((20.0, 4.0))
     assert norms.take() == (0.0, 0.0)
+
+
+def add_and_take(rank: int, folder: Path) -> None:
+    norms, logits = GradientNorms(), torch.zeros(2, requires_grad=True)
+    norms.add((rank + 1) * (3 * logits[0] + 4 * logits[1]), (rank + 1) * logits[0], logits)
+    torch.save(norms.take(), folder / f"{rank}.pt")
+
+
+def test_two_processes_agree_on_the_sums_of_both(tmp_path: Path) -> None:
+    """5 and 10 of the voxel term, 1 and 2 of the dose term: so both go on with one lambda."""
+    in_two_processes(add_and_take, tmp_path)
+    assert [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)] == [pytest.approx((15.0, 3.0))] * 2

@@ -18,11 +18,12 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from planned_datasets import Planned, make_planned
 
 from nnunet_doselo.common.errors import DoseloError
+from nnunet_doselo.losses.balance import LARGEST_WEIGHT
 
 DATASET = Planned("Dataset911_Phantom")
 EPOCHS, KILLED_IN = 3, 1
 # an epoch long enough to be hit
-TRAINER = f"nnUNetTrainerDOSELO_{EPOCHS}epochs_20iterations"
+TRAINER = f"nnUNetTrainerDOSELO_balance0p3_{EPOCHS}epochs_20iterations"
 SHORT = "nnUNetTrainerDOSELO_1epochs_1iterations"
 MINUTES = 5
 
@@ -101,6 +102,11 @@ def test_a_killed_run_goes_on_as_the_run_it_would_have_been(root: Path, tmp_path
         assert values[:KILLED_IN] == kept["logging"][name], name
     poly = [1e-2 * (1 - epoch / EPOCHS) ** 0.9 for epoch in range(EPOCHS)]
     np.testing.assert_allclose(done["logging"]["lrs"], poly)
+    # measured in the first epoch, which has no dose term; then held, also by the run that went on
+    first, *held = done["logging"]["dose_weight"]
+    assert first == 0
+    assert held == [kept["logging"]["next_dose_weight"][0]] * (EPOCHS - 1)
+    assert 0 < held[0] < LARGEST_WEIGHT
 
 
 def test_pretrained_weights_and_every_validation(root: Path, monkeypatch) -> None:
