@@ -60,7 +60,7 @@ class GradientNorms:
     sums: Tensor | None = None
 
     def add(self, voxel: Tensor, dose: Tensor, logits: Tensor) -> None:
-        """Both terms of a step, and the logits that they were computed from."""
+        """Both terms of a step, scalars, and the logits (B, C, *S) that they were computed from."""
         norms = torch.stack([gradient_norm(voxel, logits), gradient_norm(dose, logits)])
         self.sums = norms if self.sums is None else self.sums + norms
 
