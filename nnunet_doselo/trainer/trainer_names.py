@@ -79,7 +79,9 @@ TRAINERS = {
         TrainerSettings("nnunet", None), "nnU-Net's own", "the baseline; ours with Niterations, domain or seedN"
     ),
 }
-STOCK_NAME = rf"{STOCK_TRAINER}(?=.*_(domain|\d+iterations|seed\d+)(_|$))(_(lr[\dp]+|domain|\d+epochs|\d+iterations|seed\d+))+"
+STOCK_NAME = (
+    rf"{STOCK_TRAINER}(?=.*_(domain|\d+iterations|seed\d+)(_|$))(_(lr[\dp]+|domain|\d+epochs|\d+iterations|seed\d+))+"
+)
 """nnU-Net's own is ours only with iterations, a seed or another augmentation: `nnUNetTrainer_100epochs` is not."""
 
 
