@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# threads that wait do so asleep: several processes share the cores, and spinning ones starve each other
+export OMP_WAIT_POLICY ?= PASSIVE
 PACKAGES := nnunet_doselo dataset_conversion predictor_training
 
 .PHONY: env lint types test test-all demo clean

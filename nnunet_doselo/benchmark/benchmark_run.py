@@ -24,6 +24,9 @@ from .jobs import DONE, FAILED, Job, JobRecord, current_record, job_log_file, st
 from .supervised import run_supervised
 
 RUN_FILE = ".run"
+PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Unless the user says otherwise: nnU-Net takes all cores for a training on the CPU, and its threads wait by spinning.
+Two trainings side by side on two cores then do not get through an epoch that takes 7 s with threads that sleep."""
 
 
 class RunEnded(Exception):
@@ -75,7 +78,7 @@ class Run:
         """
         log = job_log_file(self.folder, job)
         others = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
-        environment = {**others, **self.environment, "PYTHONUNBUFFERED": "1"}
+        environment = {**PATIENT_THREADS, **others, **self.environment, "PYTHONUNBUFFERED": "1"}
         status = run_supervised(command, environment, log, self.require_current)
         if status:
             end = "\n".join(f"    {line}" for line in last_lines(log))

@@ -74,3 +74,14 @@ def test_commands_see_nnunets_variables_as_they_were_where_the_run_began(
     assert said[1] == f"nnUNet_results={tmp_path}/somewhere"
     assert said[0].startswith("nnUNet_extTrainer=/")
     assert len(said) == 2
+
+
+@pytest.mark.parametrize(("asked", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_unless_the_user_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None, policy: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if asked:
+        monkeypatch.setenv("OMP_WAIT_POLICY", asked)
+    Run.begin(tmp_path).command("job", [sys.executable, "-c", "import os; print(os.environ['OMP_WAIT_POLICY'])"])
+    assert (tmp_path / "logs" / "job.log").read_text().split() == [policy]
