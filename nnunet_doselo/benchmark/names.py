@@ -75,7 +75,7 @@ def with_lambdas(trainers: Sequence[str], lambdas: Sequence[float]) -> tuple[str
 
 def _swept(name: str) -> bool:
     parsed = parse_trainer_name(name)
-    return parsed is not None and parsed[1].dose_weight is not None and "_lambda" not in name
+    return parsed is not None and is_guided(name) and parsed[1].balance is None and "_lambda" not in name
 
 
 def _variant(name: str, weight: float) -> str:

@@ -1,8 +1,8 @@
 """Forms of the dose term: which error of the dose counts, where it acts, and how it pulls at the network's output."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -64,13 +64,18 @@ def distant_from(target: Image, spacing_mm: Sequence[float], distance_mm: float)
     target: (B, 1, *S), S of two or three axes with these spacings; above 0 inside. Of slices each for itself: a voxel
     is distant, too, where the target begins in the next slice.
     """
-    ball = _ball(spacing_mm, distance_mm).to(target.device, target.dtype)
+    ball = _ball(tuple(spacing_mm), distance_mm, target.device, target.dtype)
     convolve = F.conv2d if target.dim() == 4 else F.conv3d
     near = convolve((target > 0).to(target.dtype), ball[None, None], padding=tuple(n // 2 for n in ball.shape))
     return near < 0.5
 
 
-def _ball(spacing_mm: Sequence[float], radius_mm: float) -> Float[Tensor, "*space"]:
-    reach = [math.floor(radius_mm / mm + 1e-6) for mm in spacing_mm]
-    offsets = np.meshgrid(*(mm * np.arange(-n, n + 1) for n, mm in zip(reach, spacing_mm, strict=True)), indexing="ij")
-    return torch.from_numpy(sum(np.square(offset) for offset in offsets) <= (radius_mm + 1e-6) ** 2).float()
+@lru_cache(maxsize=8)  # a tensor made anew in each step would wait for the GPU
+def _ball(
+    spacing_mm: tuple[float, ...], radius_mm: float, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "*space"]:
+    """1 in voxels whose centre lies at most that far from the middle one's."""
+    within_mm = radius_mm + 1e-6
+    axes = [mm * np.arange(-(within_mm // mm), within_mm // mm + 1) for mm in spacing_mm]
+    squares = sum(np.square(offset) for offset in np.meshgrid(*axes, indexing="ij"))
+    return torch.from_numpy(squares <= within_mm**2).to(device, dtype)

@@ -16,6 +16,8 @@ class TrainerSettings:
     `straight_through`: the predictor sees the network's decisions, and the gradient passes as if it saw probabilities.
     `in_domain`: augmentation stays within what the dose predictor has seen; with a dose term it always does.
     `seed`: that its generators start from.
+    `balance`: ratio of gradient norms on the logits, dose term by voxel loss, that lambda follows from.
+    `error`, `distant`, `pull`, `margin`: form of the dose term, see `losses.forms.DoseForm`.
     `voxel_loss` is nnU-Net's own, binary cross-entropy, or that and nnU-Net's soft Dice.
     """
 
@@ -154,11 +156,20 @@ SUFFIXES = (
     ),
     Suffix(
         "pull",
-        r"(attributed|constant)",
+        r"(attributed)",
         str,
         "attributed",
         "each wrong voxel's share of the dose error weighs its cross-entropy",
         "nnUNetTrainerDOSELO_DiceCE_balance0p3_attributed",
+        of_dose_term=True,
+    ),
+    Suffix(
+        "pull",
+        r"(constant)",
+        str,
+        "constant",
+        "plain cross-entropy in place of the dose term: the control",
+        "nnUNetTrainerDOSELO_DiceCE_balance0p3_distant_constant",
         of_dose_term=True,
     ),
     Suffix(

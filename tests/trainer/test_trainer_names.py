@@ -155,3 +155,20 @@ def test_every_trainer_of_the_table_is_known_by_its_name(name: str) -> None:
 def test_the_example_in_the_documentation_holds() -> None:
     result = doctest.testmod(trainer_names)
     assert (result.failed, result.attempted) == (0, 1)
+
+
+@pytest.mark.parametrize("other", ["lambda3", "warmup2epochs"])
+def test_a_balanced_weight_has_no_other(other: str) -> None:
+    with pytest.raises(DoseloError, match="balance sets lambda by itself; leave lambda and warmup away"):
+        parse_trainer_name(f"{DOSELO}_balance0p3_{other}_9epochs")
+
+
+def test_forms_and_learning_rate_are_read() -> None:
+    parsed = parse_trainer_name(f"{DOSELO}_DiceCE_balance0p3_distant_attributed_relative_margin2p5_lr0p001")
+    assert parsed is not None
+    settings = parsed[1]
+    assert settings.form == {"error": "relative", "distant": True, "pull": "attributed", "margin": 0.025}
+    assert (settings.balance, settings.initial_lr) == (0.3, 0.001)
+    baseline = parse_trainer_name(f"{STOCK}_20epochs_100iterations_lr0p001")
+    assert baseline is not None
+    assert baseline[1].initial_lr == 0.001
