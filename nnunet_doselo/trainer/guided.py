@@ -178,6 +178,7 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         """lambda of this epoch, and that of the next: measured, or held."""
         weight = self.loss.weight
         self.logger.log(WEIGHT, weight, self.current_epoch)
+        self.print_to_log_file(f"lambda {weight:.4g}")
         if self.settings.balance is not None and self.loss.norms is not None:
             weight = balanced_weight(self.settings.balance, *self.loss.norms.take())
         self.logger.log(NEXT_WEIGHT, weight, self.current_epoch)
@@ -211,8 +212,7 @@ class nnUNetTrainerDOSELO(nnUNetTrainerBCE):
         terms = mean_terms(outputs, self.loss.dose_loss.prescription_gy)
         log_terms(self.logger, phase, terms, self.current_epoch)
         voxel, dose, rms_gy = terms.values()
-        weight = f", lambda {self.loss.weight:.3g}"
-        self.print_to_log_file(f"{phase}: voxel loss {voxel:.4f}, dose term {dose:.5f} (RMS {rms_gy:.2f} Gy){weight}")
+        self.print_to_log_file(f"{phase}: voxel loss {voxel:.4f}, dose term {dose:.5f} (RMS {rms_gy:.2f} Gy)")
 
     def on_epoch_end(self) -> None:
         super().on_epoch_end()
