@@ -99,9 +99,11 @@ class ByHand:
         drawn = self.decisions(logits) if hard else self.probabilities(logits.astype(np.float64))
         evaluated = np.where(counts, self.target(drawn), reference)
         order = (0, 1, *(axis + 2 for axis in axial))
-        reference, evaluated, oars, ct_hu = (a.transpose(order) for a in (reference, evaluated, oars, ct_hu))
+        reference, evaluated, oars, ct_hu, counts = (
+            a.transpose(order) for a in (reference, evaluated, oars, ct_hu, counts)
+        )
         doses = [known_dose(target, oars, ct_hu.astype(np.float64), dim) for target in (reference, evaluated)]
-        return float(np.mean((doses[0] - doses[1]) ** 2))
+        return float(np.mean((doses[0] - doses[1])[counts] ** 2))
 
 
 def deep_supervision_weights(outputs: int) -> np.ndarray:
