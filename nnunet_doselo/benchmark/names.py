@@ -75,7 +75,9 @@ def with_lambdas(trainers: Sequence[str], lambdas: Sequence[float]) -> tuple[str
 
 def _swept(name: str) -> bool:
     parsed = parse_trainer_name(name)
-    return parsed is not None and is_guided(name) and parsed[1].balance is None and "_lambda" not in name
+    if parsed is None or parsed[1].dose_weight is None:
+        return False
+    return parsed[1].balance is None and "_lambda" not in name
 
 
 def _variant(name: str, weight: float) -> str:
@@ -167,5 +169,11 @@ def _differences(settings: TrainerSettings, usual: TrainerSettings) -> list[str]
         "straight_through": "straight-through" if settings.straight_through else "soft",
         "in_domain": "domain",
         "warmup_epochs": f"warm-up {settings.warmup_epochs}",
+        "balance": f"balance {settings.balance}",
+        "distant": "distant",
+        "pull": settings.pull,
+        "error": settings.error,
+        "margin": f"margin {100 * settings.margin:g} %",
+        "initial_lr": f"learning rate {settings.initial_lr}",
     }
     return [text for name, text in said.items() if getattr(settings, name) != getattr(usual, name)]

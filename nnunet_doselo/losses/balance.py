@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nnunet_doselo.losses.in_parts import HALF_PRECISION_SCALE
+
 LARGEST_WEIGHT = 1000.0
 """lambda where the dose term has next to no gradient (nothing is drawn yet, or nothing is wrong)."""
 MEASURED_SHARE = 0.15
 """Of all epochs: over so many from the first lambda follows what was measured in the epoch before."""
-HALF_PRECISION_SCALE = 1024.0
-"""Power of two: gradients of a mean over many voxels are too small for half precision."""
 
 
 def measured_epochs(num_epochs: int) -> int:

@@ -93,6 +93,11 @@ def _count(digits: str) -> int:
     return int(digits)
 
 
+def _decimal(digits: str) -> float:
+    """0p3 is 0.3."""
+    return float(digits.replace("p", "."))
+
+
 @dataclass(frozen=True)
 class Suffix:
     """A piece of a name, `pattern`, that gives the setting of that name the value `read` from the pattern's group."""
@@ -111,7 +116,7 @@ SUFFIXES = (
     Suffix(
         "dose_weight",
         r"lambda(\d+(?:p\d+)?)",
-        lambda number: float(number.replace("p", ".")),
+        _decimal,
         "lambdaX",
         "weight of the dose term, p for the decimal point",
         "nnUNetTrainerDOSELO_lambda0p1",
@@ -138,7 +143,7 @@ SUFFIXES = (
     Suffix(
         "balance",
         r"balance(\d+(?:p\d+)?)",
-        lambda number: float(number.replace("p", ".")),
+        _decimal,
         "balanceX",
         "lambda such that the dose term's gradient on the logits is X times the voxel loss's, measured over the first "
         "15 % of the epochs, then held",
@@ -184,7 +189,7 @@ SUFFIXES = (
     Suffix(
         "margin",
         r"margin(\d+(?:p\d+)?)",
-        lambda number: float(number.replace("p", ".")) / 100,
+        lambda number: _decimal(number) / 100,
         "marginX",
         "dose differences below X % of Rx count as none",
         "nnUNetTrainerDOSELO_DiceCE_balance0p3_margin2",
@@ -193,7 +198,7 @@ SUFFIXES = (
     Suffix(
         "initial_lr",
         r"lr(\d+(?:p\d+)?)",
-        lambda number: float(number.replace("p", ".")),
+        _decimal,
         "lrX",
         "first learning rate",
         "nnUNetTrainer_20epochs_100iterations_lr0p001",

@@ -120,3 +120,9 @@ def test_titles_are_short_and_different() -> None:
     ]
     same = [f"{DOSELO}_lambda1", DOSELO]
     assert titles(same) == {name: name for name in same}
+
+
+def test_titles_tell_the_balance_and_the_form() -> None:
+    name = "nnUNetTrainerDOSELO_DiceCE_balance0p3_distant_attributed_relative_margin2_lr0p001"
+    title = "DOSELO DiceCE balance 0.3 distant attributed relative margin 2 % learning rate 0.001"
+    assert titles(("nnUNetTrainer", name)) == {"nnUNetTrainer": "nnU-Net", name: title}
